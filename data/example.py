@@ -1,0 +1,93 @@
+"""One labelled customer message with the turns before it: the row that every stage passes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data.files import read_jsonl, write_jsonl
+
+__all__ = ["ROLES", "Example", "Turn", "parse_turns", "read_examples", "write_examples"]
+
+ROLES = ("customer", "agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier turn of a conversation; `role` is "customer" or "agent"."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A customer message to be understood, and what a careful reader says of it."""
+
+    id: str
+    text: str
+    category: str
+    emotion: str
+    author: str
+    """Who wrote it (embedded corpus) or which annotator labelled it (pseudonym)."""
+    context: tuple[Turn, ...] = field(default=())
+    """Turns before the message, oldest first."""
+    conversation: str | None = None
+    """Rows of one conversation never fall into two splits."""
+    neighbour: str | None = None
+    """The category that a careless reader would take it for (hard rows)."""
+
+
+def parse_turns(value: Any, where: str) -> tuple[Turn, ...]:
+    """Check a list of `{"role", "text"}` and make it turns.
+
+    Raises:
+        ValueError: names `where`, the index and the field.
+    """
+    if not isinstance(value, list):
+        raise ValueError(f"{where}: expected a list of turns, got {type(value).__name__}")
+    turns = []
+    for index, turn in enumerate(value):
+        here = f"{where}[{index}]"
+        if not isinstance(turn, dict):
+            raise ValueError(f"{here}: expected an object with role and text")
+        if turn.get("role") not in ROLES:
+            raise ValueError(f"{here}.role: expected customer or agent, got {turn.get('role')!r}")
+        if not isinstance(turn.get("text"), str):
+            raise ValueError(f"{here}.text: expected a text, got {turn.get('text')!r}")
+        turns.append(Turn(turn["role"], turn["text"]))
+    return tuple(turns)
+
+
+def read_examples(path: Path | str) -> list[Example]:
+    """Read `examples.jsonl`.
+
+    Raises:
+        ValueError: names file, line and field of the first bad row.
+    """
+    examples = []
+    for number, row in read_jsonl(path):
+        where = f"{path}:{number}"
+        for name in ("id", "text", "category", "emotion", "author"):
+            if not isinstance(row.get(name), str):
+                raise ValueError(f"{where}: {name}: expected a text, got {row.get(name)!r}")
+        examples.append(
+            Example(
+                id=row["id"],
+                text=row["text"],
+                category=row["category"],
+                emotion=row["emotion"],
+                author=row["author"],
+                context=parse_turns(row.get("context") or [], f"{where}: context"),
+                conversation=row.get("conversation"),
+                neighbour=row.get("neighbour"),
+            )
+        )
+    return examples
+
+
+def write_examples(path: Path | str, examples: Iterable[Example]) -> int:
+    """Write `examples.jsonl` atomically; returns the number of rows."""
+    return write_jsonl(path, (asdict(example) for example in examples))

@@ -1,0 +1,46 @@
+"""The DVC pipeline, run by one process at a time: a second one waits, then finds the work done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from training.config import model_names
+
+__all__ = ["PipelineError", "run_pipeline"]
+
+LOCK = Path(".kefu/pipeline.lock")
+
+
+class PipelineError(RuntimeError):
+    """A stage failed; its own message stands above."""
+
+
+def run_pipeline(stages: Sequence[str], wait: float = 3600.0) -> None:
+    """Run stages ("train", "evaluate") for every model, and what they need, where something changed.
+
+    Args:
+        wait: seconds to wait for another process's pipeline.
+
+    Raises:
+        PipelineError: a stage failed, or another pipeline did not end in time.
+    """
+    targets = [f"{stage}@{model}" for stage in stages for model in model_names()]
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another process runs the pipeline; waiting for it", file=sys.stderr)
+        try:
+            lock.acquire(timeout=wait)
+        except Timeout as error:
+            raise PipelineError(f"{LOCK} is held since more than {wait:.0f} s") from error
+    with lock:
+        done = subprocess.run([sys.executable, "-m", "dvc", "repro", *targets])
+    if done.returncode:
+        raise PipelineError(f"dvc repro {' '.join(targets)} failed (exit {done.returncode}), see above")

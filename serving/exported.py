@@ -1,0 +1,167 @@
+"""An exported model folder, opened for inference with ONNX Runtime after its hashes were checked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from data.encoding import InputEncoder, Message
+from data.files import sha256_file
+from data.ngrams import NgramView
+from data.taxonomy import Taxonomy, parse_taxonomy
+
+__all__ = ["BrokenModelError", "ExportedModel", "default_threads", "verify_folder"]
+
+FORMAT = 1
+REQUIRED = (
+    "model.onnx",
+    "tokenizer.json",
+    "input.json",
+    "label_map.json",
+    "taxonomy.json",
+    "calibration.json",
+)
+
+
+class BrokenModelError(RuntimeError):
+    """The folder is not a whole exported model; the message names the file and the mend."""
+
+
+def default_threads() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def verify_folder(folder: Path | str) -> dict[str, Any]:
+    """Check that every file of an exported model is there and unchanged; returns its manifest.
+
+    Raises:
+        BrokenModelError: names the first file that is missing or changed.
+    """
+    folder = Path(folder)
+    mend = "train it anew (kefu train) or take a registered version (kefu package)"
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        files = dict(manifest["files"])
+    except FileNotFoundError as error:
+        raise BrokenModelError(f"{folder}: manifest.json is missing; {mend}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BrokenModelError(f"{folder}: manifest.json is damaged ({error}); {mend}") from error
+    if manifest.get("format") != FORMAT:
+        raise BrokenModelError(
+            f"{folder}: format {manifest.get('format')!r} is not {FORMAT}; this model was exported by "
+            "another version of the project"
+        )
+    for name in REQUIRED:
+        if name not in files:
+            raise BrokenModelError(f"{folder}: manifest.json does not list {name}; {mend}")
+    for name, expected in files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise BrokenModelError(f"{folder}: {name} is missing; {mend}")
+        if sha256_file(path) != expected:
+            raise BrokenModelError(f"{folder}: {name} was changed after export (hash); {mend}")
+    return manifest
+
+
+class ExportedModel:
+    """Probabilities of every task that the model has learnt. Thread-safe.
+
+    Args:
+        folder: an exported model.
+        threads: ONNX Runtime's threads for one call; all usable cores when None.
+        providers: ONNX Runtime's execution providers; CUDA where it is built in, else CPU.
+
+    Raises:
+        BrokenModelError: the folder is damaged.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.manifest = verify_folder(self.folder)
+        self.taxonomy: Taxonomy = parse_taxonomy(self._json("taxonomy.json"), "taxonomy.json")
+        self.labels: dict[str, list[str]] = self._json("label_map.json")
+        self.calibration: dict[str, dict[str, float]] = self._json("calibration.json")
+        self.encoder = InputEncoder.load(self.folder)
+        buckets = int(self.manifest.get("ngram_buckets", 0))
+        self.ngrams = NgramView(buckets) if buckets else None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or default_threads()
+        options.inter_op_num_threads = 1
+        # Spinning threads win a little latency and take the cores from every other worker.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        if providers is None:
+            wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+            available = onnxruntime.get_available_providers()
+            providers = [name for name in wanted if name in available]
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(self.folder / "model.onnx"), options, providers=list(providers)
+            )
+        except Exception as error:
+            raise BrokenModelError(f"{folder}: model.onnx cannot be loaded ({error})") from error
+        self.threads = options.intra_op_num_threads
+        self._check_outputs()
+
+    def _json(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+    def _check_outputs(self) -> None:
+        outputs = {output.name: output.shape[-1] for output in self.session.get_outputs()}
+        for task in self.tasks:
+            size = outputs.get(f"{task}_logits")
+            if size != len(self.labels.get(task, [])):
+                raise BrokenModelError(
+                    f"{self.folder}: label_map.json has {len(self.labels.get(task, []))} labels for "
+                    f"{task}, but the network answers {size}"
+                )
+
+    @property
+    def tasks(self) -> list[str]:
+        """What the model answers: "category", "emotion" or both."""
+        return list(self.manifest["tasks"])
+
+    @property
+    def device(self) -> str:
+        """ "cuda" or "cpu"."""
+        return "cuda" if "CUDAExecutionProvider" in self.session.get_providers() else "cpu"
+
+    def logits(self, messages: Sequence[Message], batch_size: int = 64) -> dict[str, NDArray[np.float32]]:
+        """Uncalibrated logits by task, [messages, labels], in the messages' order."""
+        encoded = self.encoder.encode(messages)
+        out = {task: np.zeros((len(messages), len(self.labels[task])), np.float32) for task in self.tasks}
+        # Similar lengths share a batch, so that short messages are not computed as long ones.
+        order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
+        names = [f"{task}_logits" for task in self.tasks]
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            inputs = self.encoder.pad([encoded[row] for row in rows]).inputs()
+            if self.ngrams:
+                inputs["ngram_ids"] = self.ngrams.batch([messages[row][0] for row in rows])
+            for task, values in zip(self.tasks, self.session.run(names, inputs), strict=True):
+                out[task][rows] = values
+        return out
+
+    def probabilities(
+        self, messages: Sequence[Message], batch_size: int = 64
+    ) -> dict[str, NDArray[np.float32]]:
+        """Calibrated probabilities by task, float32 [messages, labels], in the messages' order."""
+        result = {}
+        for task, logits in self.logits(messages, batch_size).items():
+            scaled = logits / self.calibration[task]["temperature"]
+            scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
+            result[task] = scaled / scaled.sum(axis=1, keepdims=True)
+        return result

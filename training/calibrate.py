@@ -1,0 +1,168 @@
+"""Probabilities that mean what they say, and the thresholds that decisions need.
+
+Everything here is fitted on validation rows and stored with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.taxonomy import Taxonomy
+from training.config import ThresholdConfig
+
+__all__ = [
+    "Calibration",
+    "TaskCalibration",
+    "abstain_threshold",
+    "fit_temperature",
+    "log_softmax",
+    "red_threshold",
+]
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class TaskCalibration:
+    """How raw logits of one task become probabilities and decisions."""
+
+    temperature: float = 1.0
+    """Logits are divided by this."""
+    lexical_weight: float = 0.0
+    """Weight of the n-gram view's logits beside the encoder's."""
+    abstain_below: float = 0.0
+    """Top probability under which a person should decide."""
+    red_above: float = 1.0
+    """Probability of the label "angry" from which the alert is red (emotion only)."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration of every task of a model."""
+
+    tasks: dict[str, TaskCalibration]
+
+    def as_dict(self) -> dict[str, dict[str, float]]:
+        """Plain numbers, for `calibration.json`."""
+        return {task: asdict(value) for task, value in self.tasks.items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, dict[str, float]]) -> Calibration:
+        """What `as_dict` gave."""
+        return cls({task: TaskCalibration(**value) for task, value in values.items()})
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Log-probabilities [rows, labels], stable for large logits."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _loss(logits: Floats, target: Ints) -> float:
+    return float(-log_softmax(logits)[np.arange(len(target)), target].mean())
+
+
+def fit_temperature(logits: Floats, target: Ints) -> float:
+    """The temperature in [0.2, 10] with the least negative log-likelihood.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
+
+    Args:
+        logits: [rows, labels].
+        target: true label indices [rows].
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if len(target) == 0:
+        raise ValueError("temperature: needs at least one validation row")
+    found = minimize_scalar(
+        lambda log_t: _loss(logits / np.exp(log_t), target),
+        bounds=(np.log(0.2), np.log(10.0)),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def fit_views(encoder: Floats, lexical: Floats, target: Ints) -> tuple[float, float]:
+    """Common temperature in [0.02, 10] and weight in [0.02, 20] of the lexical logits, least loss."""
+    from scipy.optimize import minimize
+
+    def loss(parameters: Floats) -> float:
+        temperature, weight = np.exp(parameters)
+        return _loss((encoder + weight * lexical) / temperature, target)
+
+    bounds = [(np.log(0.02), np.log(10.0)), (np.log(0.02), np.log(20.0))]
+    found = minimize(loss, np.zeros(2), method="Nelder-Mead", bounds=bounds, options={"maxiter": 300})
+    temperature, weight = np.exp(found.x)
+    return float(temperature), float(weight)
+
+
+def abstain_threshold(probabilities: Floats, target: Ints, config: ThresholdConfig) -> float:
+    """The lowest score at which answered rows reach the wanted accuracy, within the abstain limit."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == target
+    order = np.argsort(-confidence, kind="stable")
+    accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    good = np.flatnonzero(accuracy >= config.answered_accuracy)
+    answered = int(good[-1]) + 1 if len(good) else 0
+    answered = max(answered, int(np.ceil(len(order) * (1 - config.max_abstain))))
+    if answered >= len(order):
+        return 0.0
+    return float(confidence[order[answered - 1]])
+
+
+def red_threshold(
+    probabilities: Floats, target: Ints, labels: Sequence[str], config: ThresholdConfig
+) -> float:
+    """The lowest P(angry) whose false alerts on other rows stay within the configured rate."""
+    if "angry" not in labels:
+        return 1.0
+    index = list(labels).index("angry")
+    others = np.sort(probabilities[target != index, index])[::-1]
+    allowed = int(len(others) * config.alert_false_rate)
+    if len(others) <= allowed:
+        return 0.5
+    # At 0.5 the label is the answer anyway; a threshold above that would contradict it.
+    return float(np.clip(np.nextafter(others[allowed], 1.0), 0.05, 0.5))
+
+
+def calibrate(
+    logits: dict[str, tuple[Floats, Floats | None]],
+    target: dict[str, Ints],
+    taxonomy: Taxonomy,
+    config: ThresholdConfig,
+) -> Calibration:
+    """Fit temperature, view weight and thresholds of every task on validation rows.
+
+    Args:
+        logits: by task the encoder's logits and the lexical view's (or None), [rows, labels].
+        target: by task the true label indices [rows].
+    """
+    tasks = {}
+    for task, (encoder, lexical) in logits.items():
+        if lexical is None:
+            temperature, weight = fit_temperature(encoder, target[task]), 0.0
+            combined = encoder
+        else:
+            temperature, weight = fit_views(encoder, lexical, target[task])
+            combined = encoder + weight * lexical
+        probabilities = np.exp(log_softmax(combined / temperature))
+        labels = taxonomy.label_map(task).labels
+        tasks[task] = TaskCalibration(
+            temperature=temperature,
+            lexical_weight=weight,
+            abstain_below=abstain_threshold(probabilities, target[task], config),
+            red_above=red_threshold(probabilities, target[task], labels, config)
+            if task == "emotion"
+            else 1.0,
+        )
+    return Calibration(tasks)

@@ -1,0 +1,253 @@
+"""Every setting of a training run, checked: the only reader of `params.yaml` in the code.
+
+(The DVC stages of `data` get theirs on the command line, filled in by `dvc.yaml` from the same file.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+
+from data.encoding import InputLimits
+from data.taxonomy import TASKS
+
+__all__ = [
+    "BackboneConfig",
+    "ConfigError",
+    "GateConfig",
+    "ThresholdConfig",
+    "TrainConfig",
+    "TrainingConfig",
+    "flatten",
+    "load_gate",
+    "load_training_config",
+    "model_names",
+    "read_section",
+]
+
+PARAMS = Path("params.yaml")
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A setting is missing, unknown or out of range; the message names it."""
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which pretrained encoder to start from."""
+
+    name: str = "builtin"
+    """`builtin`, a Hugging Face model id, or a local folder."""
+    margin: int = 6000
+    """Multi-character pieces kept beyond those in use (builtin)."""
+    layers: int | None = None
+    """Keep the first so many layers; null keeps all."""
+
+    def __post_init__(self) -> None:
+        _require(self.margin >= 0, "backbone.margin", "must not be negative")
+        _require(self.layers is None or self.layers > 0, "backbone.layers", "must be positive")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the network learns."""
+
+    epochs: int = 6
+    batch_size: int = 32
+    encoder_lr: float = 3.0e-4
+    """Peak learning rate of the top encoder layer."""
+    head_lr: float = 3.0e-3
+    """Peak learning rate of the heads."""
+    layer_decay: float = 0.9
+    """Each layer further down learns at this multiple of the one above."""
+    warmup: float = 0.1
+    """Share of all steps before the peak; then linear to zero."""
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    label_smoothing: float = 0.05
+    class_balance: float = 0.5
+    """Class weights are (1 / frequency) to this power: 0 is none, 1 is full balance."""
+    emotion_weight: float = 0.5
+    """Weight of the emotion loss beside the category loss, when both are learnt."""
+    ngram_buckets: int = 131072
+    """Buckets of the character n-gram view beside the encoder; 0 leaves it out."""
+    ngram_strength: float = 0.5
+    """Inverse regularisation of the n-gram view."""
+    mask_numbers: float = 0.15
+    """Share of training rows whose numbers are replaced by typed placeholders, as masked chats have."""
+    patience: int = 3
+    """Epochs without a better `val/macro_f1` before training stops."""
+    precision: str = "auto"
+    """`32`, `bf16`, or `auto`: bf16 where the processor computes it natively."""
+    accelerator: str = "auto"
+    """`auto`, `cpu` or `gpu`."""
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            _require(getattr(self, name) > 0, f"train.{name}", "must be positive")
+        for name in ("encoder_lr", "head_lr"):
+            _require(0 < getattr(self, name) < 1, f"train.{name}", "must be between 0 and 1")
+        _require(0 < self.layer_decay <= 1, "train.layer_decay", "must be in (0, 1]")
+        for name in ("warmup", "dropout", "label_smoothing", "mask_numbers"):
+            _require(0 <= getattr(self, name) < 1, f"train.{name}", "must be in [0, 1)")
+        _require(0 <= self.class_balance <= 1, "train.class_balance", "must be in [0, 1]")
+        _require(self.weight_decay >= 0, "train.weight_decay", "must not be negative")
+        _require(self.ngram_buckets >= 0, "train.ngram_buckets", "must not be negative")
+        choices = ("auto", "32", "bf16")
+        _require(self.precision in choices, "train.precision", f"must be one of {choices}")
+        devices = ("auto", "cpu", "gpu")
+        _require(self.accelerator in devices, "train.accelerator", f"must be one of {devices}")
+
+
+@dataclass(frozen=True)
+class ThresholdConfig:
+    """What the thresholds stored with a model are chosen for, on validation."""
+
+    answered_accuracy: float = 0.95
+    """Abstain below the score that makes answered messages at least this accurate …"""
+    max_abstain: float = 0.25
+    """… but never abstain on more than this share."""
+    alert_false_rate: float = 0.02
+    """Red alerts on messages that are not angry: at most this share."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            _require(0 <= value <= 1, f"thresholds.{item.name}", "must be in [0, 1]")
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """What a candidate must reach on `test` before it may become champion."""
+
+    minimum: dict[str, float] = field(default_factory=dict)
+    """Metric name to the least allowed value."""
+    maximum: dict[str, float] = field(default_factory=dict)
+    """Metric name to the highest allowed value."""
+    compare: dict[str, str] = field(default_factory=lambda: {task: f"test/{task}_macro_f1" for task in TASKS})
+    """By task, the metric in which a candidate must not be worse than the champion."""
+    tolerance: float = 0.005
+    """How much worse still counts as not worse (the noise of a test split)."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.tolerance < 0.2, "gate.tolerance", "must be in [0, 0.2)")
+        for task in self.compare:
+            _require(task in TASKS, "gate.compare", f"{task!r} is not one of {TASKS}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All that decides what a training run makes out of a snapshot."""
+
+    tasks: tuple[str, ...]
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    input: InputLimits = field(default_factory=InputLimits)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    thresholds: ThresholdConfig = field(default_factory=ThresholdConfig)
+
+    def __post_init__(self) -> None:
+        _require(bool(self.tasks), "tasks", f"name at least one of {TASKS}")
+        for task in self.tasks:
+            _require(task in TASKS, "tasks", f"{task!r} is not one of {TASKS}")
+        _require(len(set(self.tasks)) == len(self.tasks), "tasks", "a task is named twice")
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted names to values, as experiment trackers show them."""
+        return flatten(asdict(self))
+
+    def fingerprint(self, snapshot: str) -> str:
+        """Twelve hex digits: the same settings on the same data."""
+        text = json.dumps([snapshot, asdict(self)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _require(condition: bool, name: str, reason: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name}: {reason}")
+
+
+def read_section(section: str, path: Path | str = PARAMS) -> dict[str, Any]:
+    """One top-level mapping of the parameter file; empty if it is not there.
+
+    Raises:
+        ConfigError: the file cannot be read, or the section is no mapping.
+    """
+    try:
+        params = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    value = (params or {}).get(section) or {}
+    _require(isinstance(value, dict), f"{path}: {section}", "expected a mapping")
+    return value
+
+
+def _build(cls: type[T], values: dict[str, Any], section: str) -> T:
+    assert is_dataclass(cls)
+    known = {item.name: item for item in fields(cls)}
+    hints = get_type_hints(cls)
+    for name, value in values.items():
+        _require(name in known, f"{section}.{name}", f"unknown; known: {', '.join(known)}")
+        hint = hints[name]
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            continue
+        expected = {int: int, float: float, str: str}.get(hint)
+        if expected and (not isinstance(value, expected) or isinstance(value, bool)):
+            raise ConfigError(f"{section}.{name}: expected {expected.__name__}, got {value!r}")
+    for item in known.values():
+        if item.default is MISSING and item.default_factory is MISSING:
+            _require(item.name in values, f"{section}.{item.name}", "is missing")
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{section}: {error}") from error
+
+
+def model_names(path: Path | str = PARAMS) -> list[str]:
+    """The models that `params.yaml` asks for."""
+    return list(read_section("models", path))
+
+
+def load_training_config(model: str, path: Path | str = PARAMS) -> TrainingConfig:
+    """The settings of one model: its own entry over the common sections.
+
+    Raises:
+        ConfigError: names the setting that is missing, unknown or out of range.
+    """
+    models = read_section("models", path)
+    _require(model in models, f"models.{model}", f"unknown; known: {', '.join(models)}")
+    entry = dict(models[model] or {})
+    tasks = tuple(entry.pop("tasks", ()))
+    sections = {
+        "backbone": BackboneConfig,
+        "input": InputLimits,
+        "train": TrainConfig,
+        "thresholds": ThresholdConfig,
+    }
+    parts = {}
+    for section, cls in sections.items():
+        values = {**read_section(section, path), **(entry.pop(section, None) or {})}
+        parts[section] = _build(cls, values, section)
+    _require(not entry, f"models.{model}", f"unknown setting {next(iter(entry), '')!r}")
+    return TrainingConfig(tasks=tasks, **parts)  # type: ignore[arg-type]
+
+
+def load_gate(path: Path | str = PARAMS) -> GateConfig:
+    """The gate a candidate must pass."""
+    return _build(GateConfig, read_section("gate", path), "gate")

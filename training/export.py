@@ -1,0 +1,136 @@
+"""The exported model: a folder with all that inference needs, and hashes that prove it whole.
+
+model.safetensors   weights of the network, to go on training from
+model.onnx          the same network for inference
+tokenizer.json, input.json, label_map.json, taxonomy.json, calibration.json, config.json
+README.md           the model card
+manifest.json       format, tasks, snapshot, provenance, SHA-256 of every other file
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from safetensors.torch import save_file
+
+from data.encoding import InputEncoder, Message
+from data.example import Turn
+from data.files import sha256_file, write_json
+from data.ngrams import NgramView
+from data.taxonomy import Taxonomy
+from training.calibrate import Calibration
+from training.network import ChatNetwork
+from training.train import TrainResult
+
+__all__ = ["FORMAT", "ExportError", "export_model", "export_onnx"]
+
+FORMAT = 1
+PROBES: tuple[Message, ...] = (
+    ("在吗", ()),
+    ("我要退货，鞋子大了一码，申请之后寄到哪里", ()),
+    ("还是没到", (Turn("customer", "快递到哪了"), Turn("agent", "亲，明天就能送到您那里的哦"))),
+    ("都五天了还不给我退钱！！！你们是骗子吧？再不处理我打12315" * 4, ()),
+)
+
+
+class ExportError(RuntimeError):
+    """The exported network does not answer as the trained one does."""
+
+
+def export_model(
+    result: TrainResult,
+    calibration: Calibration,
+    taxonomy: Taxonomy,
+    folder: Path,
+    provenance: dict[str, Any],
+    card: str,
+) -> Path:
+    """Write the exported model folder, complete or not at all.
+
+    Args:
+        provenance: what a person needs to walk back: snapshot, git commit, environment, …
+        card: the model card in Markdown.
+
+    Raises:
+        ExportError: the ONNX network differs from the trained one.
+    """
+    beside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    state = {name: value.contiguous() for name, value in result.network.state_dict().items()}
+    save_file(state, beside / "model.safetensors")
+    result.encoder.save(beside)
+    export_onnx(result.network, result.encoder, result.ngrams, beside / "model.onnx")
+    write_json(beside / "label_map.json", {
+        task: list(labels.labels) for task, labels in result.label_maps.items()
+    })  # fmt: skip
+    write_json(beside / "taxonomy.json", taxonomy.raw)
+    write_json(beside / "calibration.json", calibration.as_dict())
+    write_json(beside / "config.json", asdict(result.config))
+    (beside / "README.md").write_text(card, encoding="utf-8")
+    files = {path.name: sha256_file(path) for path in sorted(beside.iterdir())}
+    write_json(
+        beside / "manifest.json",
+        {
+            "format": FORMAT,
+            "tasks": list(result.network.tasks),
+            "ngram_buckets": result.ngrams.buckets if result.ngrams else 0,
+            **provenance,
+            "files": files,
+        },
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside.rename(folder)
+    return folder
+
+
+def export_onnx(network: ChatNetwork, encoder: InputEncoder, ngrams: NgramView | None, path: Path) -> None:
+    """Export to ONNX with dynamic batch and length, and compare the answers.
+
+    Raises:
+        ExportError: a logit differs by more than 1e-3.
+    """
+    network = network.eval().float().cpu()
+    inputs = _inputs(list(PROBES), encoder, ngrams)
+    batch, length, grams = (torch.export.Dim(name) for name in ("batch", "length", "grams"))
+    shapes = {name: {0: batch, 1: length} for name in inputs}
+    if "ngram_ids" in inputs:
+        shapes["ngram_ids"] = {0: batch, 1: grams}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            kwargs={name: torch.from_numpy(value) for name, value in inputs.items()},
+            dynamo=True,
+            dynamic_shapes=shapes,
+            output_names=[f"{task}_logits" for task in network.tasks],
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for messages in (list(PROBES), [PROBES[0]], [PROBES[3]] * 7):
+        inputs = _inputs(messages, encoder, ngrams)
+        got = session.run(None, inputs)
+        with torch.inference_mode():
+            want = network(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+        for task, ours, theirs in zip(network.tasks, want, got, strict=True):
+            gap = float(np.abs(ours.numpy() - theirs).max())
+            if not gap < 1e-3:
+                raise ExportError(f"model.onnx: {task} logits differ by {gap:.2g} from training's")
+
+
+def _inputs(messages: Sequence[Message], encoder: InputEncoder, ngrams: NgramView | None) -> dict[str, Any]:
+    inputs = encoder.pad(encoder.encode(messages)).inputs()
+    if ngrams:
+        inputs["ngram_ids"] = ngrams.batch([text for text, _ in messages])
+    return inputs

@@ -1,0 +1,170 @@
+"""One training run: a snapshot and a configuration in, a trained network and its figures out."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import Logger
+
+from data.encoding import InputEncoder
+from data.ngrams import NgramView
+from data.split import Snapshot
+from data.taxonomy import LabelMap
+from data.text import normalise
+from training.backbone import load_backbone
+from training.batches import Collator, make_loader
+from training.config import TrainingConfig
+from training.module import ChatModule, class_weights
+from training.network import ChatNetwork
+
+__all__ = ["TrainResult", "build_network", "pick_precision", "train"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained network with all that belongs to its input and output."""
+
+    network: ChatNetwork
+    encoder: InputEncoder
+    ngrams: NgramView | None
+    label_maps: dict[str, LabelMap]
+    config: TrainingConfig
+    metrics: dict[str, float]
+    """Validation metrics of the best epoch."""
+    epochs: int
+    resumed: bool
+
+
+def pick_precision(config: str, accelerator: str) -> Any:
+    """Lightning's precision for `train.precision`; `auto` is bf16 only where it is native."""
+    if config == "32":
+        return "32-true"
+    if config == "bf16":
+        return "bf16-mixed"
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
+
+
+def build_network(
+    config: TrainingConfig, texts: Sequence[str], label_maps: dict[str, LabelMap]
+) -> tuple[ChatNetwork, InputEncoder]:
+    """A fresh network and its input encoder; `texts` are normalised training texts."""
+    settings = config.backbone
+    backbone = load_backbone(settings.name, texts, settings.margin, settings.layers)
+    positions = backbone.encoder.config.max_position_embeddings
+    encoder = InputEncoder(backbone.tokenizer, config.input, backbone.begin, backbone.end, backbone.pad)
+    if encoder.max_length > positions:
+        raise ValueError(
+            f"input: message_tokens + context_tokens is {encoder.max_length}, but backbone "
+            f"{settings.name} has {positions} positions"
+        )
+    network = ChatNetwork(
+        backbone.encoder,
+        {task: len(labels.labels) for task, labels in label_maps.items()},
+        config.train.dropout,
+    )
+    return network, encoder
+
+
+def train(
+    config: TrainingConfig,
+    snapshot: Snapshot,
+    checkpoints: Path,
+    logger: Logger | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> TrainResult:
+    """Train on `snapshot.splits["train"]`, stop early on `val`, give back the best epoch's network.
+
+    Args:
+        checkpoints: folder of this run's checkpoints. Where it holds `last.ckpt` of the same
+            configuration and snapshot the run goes on from there; it is removed at the end.
+        logger: any Lightning logger; None logs nowhere.
+        callbacks: further Lightning callbacks (pruning, tests).
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: the input is longer than the backbone allows.
+    """
+    settings = config.train
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
+    rows, val_rows = snapshot.splits["train"], snapshot.splits["val"]
+    label_maps = {task: snapshot.taxonomy.label_map(task) for task in config.tasks}
+    texts = [normalise(row.text) for row in rows]
+    texts += [normalise(turn.text) for row in rows for turn in row.context]
+    network, encoder = build_network(config, texts, label_maps)
+    ngrams = NgramView(settings.ngram_buckets) if settings.ngram_buckets else None
+    train_loader = make_loader(
+        Collator(rows, encoder, label_maps, settings.mask_numbers, settings.seed),
+        settings.batch_size,
+        shuffle=True,
+        seed=settings.seed,
+    )
+    val_loader = make_loader(Collator(val_rows, encoder, label_maps), settings.batch_size * 2, False, 0)
+    weights = {
+        task: class_weights(rows, task, labels, settings.class_balance) for task, labels in label_maps.items()
+    }
+    module = ChatModule(network, weights, settings, steps=settings.epochs * len(train_loader))
+
+    folder = checkpoints / config.fingerprint(snapshot.id)
+    last = folder / "last.ckpt"
+    saver = ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor="val/macro_f1",
+        mode="max",
+        save_last=True,
+        save_weights_only=False,
+        enable_version_counter=False,
+    )
+    stopper = EarlyStopping("val/macro_f1", mode="max", patience=settings.patience)
+    bar = [TQDMProgressBar(refresh_rate=10)] if progress else []
+    trainer = pl.Trainer(
+        max_epochs=settings.epochs,
+        accelerator=settings.accelerator,
+        devices=1,
+        precision=pick_precision(settings.precision, settings.accelerator),
+        callbacks=[saver, stopper, *bar, *callbacks],
+        logger=logger or False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        gradient_clip_val=1.0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+    )
+    resume = last if last.is_file() else None
+    if resume:
+        _log.info("resuming from %s", resume)
+    with warnings.catch_warnings():
+        # Rows are a list in memory: worker processes would only copy it.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists.*")
+        trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=False)
+    best = torch.load(saver.best_model_path, map_location="cpu", weights_only=False)
+    module.load_state_dict(best["state_dict"])
+    metrics = {"val/macro_f1": float(saver.best_model_score or 0.0)}
+    epochs = int(trainer.current_epoch)
+    shutil.rmtree(folder, ignore_errors=True)
+    return TrainResult(
+        network.eval().float().cpu(),
+        encoder,
+        ngrams,
+        label_maps,
+        config,
+        metrics,
+        epochs,
+        resumed=resume is not None,
+    )

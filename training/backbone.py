@@ -67,6 +67,8 @@ def load_backbone(
 def _load_pretrained(name: str) -> Backbone:
     tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
     encoder = AutoModel.from_pretrained(name, dtype=torch.float32)
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # the network pools by itself; an unused layer would be exported
     begin = tokenizer.cls_token or tokenizer.bos_token
     end = tokenizer.sep_token or tokenizer.eos_token
     if not (begin and end and tokenizer.pad_token):

@@ -117,6 +117,7 @@ def train(
     weights = {
         task: class_weights(rows, task, labels, settings.class_balance) for task, labels in label_maps.items()
     }
+    network.train()  # pretrained models arrive in evaluation mode, without dropout
     module = ChatModule(network, weights, settings, steps=settings.epochs * len(train_loader))
 
     folder = checkpoints / config.fingerprint(snapshot.id)
@@ -152,6 +153,7 @@ def train(
         # Rows are a list in memory: worker processes would only copy it.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=False)
     best = torch.load(saver.best_model_path, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])

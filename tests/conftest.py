@@ -1,0 +1,121 @@
+"""What several tests share: a small corpus, a tiny encoder, and one trained, exported model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def taxonomy():
+    from data.taxonomy import load_taxonomy
+
+    return load_taxonomy()
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    """The embedded corpus."""
+    from data.sources import CORPUS, read_corpus
+
+    return read_corpus(CORPUS)
+
+
+@pytest.fixture(scope="session")
+def few(corpus):
+    """Some hundred examples of a handful of categories, with conversations."""
+    wanted = {"size_recommendation", "refund_progress", "invoice_request", "greeting", "thanks_closing"}
+    chosen = [row for row in corpus if row.category in wanted]
+    single = [row for row in chosen if row.conversation is None][::4]
+    turns = [row for row in chosen if row.context][:80]
+    return single[:400] + turns
+
+
+@pytest.fixture(scope="session")
+def snapshot(few, taxonomy):
+    from data.split import Snapshot, SplitConfig, split_examples
+
+    return Snapshot("test-snapshot", taxonomy, split_examples(few, SplitConfig(val=0.15, test=0.15)))
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory, few):
+    """A local folder with a two-layer BERT and a WordPiece tokenizer over the corpus's characters."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    from data.text import normalise
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    characters = sorted({c for row in few for c in normalise(row.text) if not c.isspace()})
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]
+    words += [f"##{c}" for c in characters]
+    model = models.WordPiece({word: n for n, word in enumerate(words)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=256,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_bert):
+    from training.config import BackboneConfig, TrainConfig, TrainingConfig
+
+    return TrainingConfig(
+        tasks=("category", "emotion"),
+        backbone=BackboneConfig(name=str(tiny_bert)),
+        train=TrainConfig(
+            epochs=2, batch_size=32, encoder_lr=1e-3, ngram_buckets=4096, precision="32", accelerator="cpu"
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def fitted(tiny_config, snapshot, tmp_path_factory):
+    """A tiny trained network with its calibration."""
+    from training.fit import fit_model
+
+    return fit_model(tiny_config, snapshot, tmp_path_factory.mktemp("checkpoints"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def exported(fitted, snapshot, tmp_path_factory):
+    """The exported folder of the tiny model. Tests that damage it copy it first."""
+    from training.export import export_model
+
+    result, calibration = fitted
+    provenance = {"snapshot": snapshot.id, "run": None, "git_commit": "test"}
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    return export_model(result, calibration, snapshot.taxonomy, folder, provenance, "card")
+
+
+@pytest.fixture(scope="session")
+def predictor(exported):
+    from serving.predictor import ModelSource, load_predictor
+
+    source = ModelSource(exported, "tiny@1")
+    return load_predictor(source, source, threads=1)

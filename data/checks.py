@@ -52,6 +52,8 @@ class CheckConfig:
 
 def check_examples(examples: Sequence[Example], taxonomy: Taxonomy, config: CheckConfig) -> list[str]:
     """Every finding in words; empty if the examples are fit."""
+    if not examples:
+        return ["there are no examples"]
     findings = _labels(examples, taxonomy)
     if findings:
         return findings  # everything below counts by label

@@ -88,12 +88,12 @@ class InputEncoder:
     def __init__(self, tokenizer: Tokenizer, limits: InputLimits, begin: str, end: str, pad: str) -> None:
         self.tokenizer, self.limits = tokenizer, limits
         self.specials = {"begin": begin, "end": end, "pad": pad}
-        ids = {}
+        self._ids: dict[str, int] = {}
         for name, token in {**self.specials, **ROLE_TOKENS}.items():
-            ids[name] = tokenizer.token_to_id(token)
-            if ids[name] is None:
+            identity = tokenizer.token_to_id(token)
+            if identity is None:
                 raise ValueError(f"tokenizer: special token {token!r} is not in its vocabulary")
-        self._ids: dict[str, int] = ids
+            self._ids[name] = identity
         tokenizer.no_padding()
         tokenizer.no_truncation()
 

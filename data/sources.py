@@ -62,7 +62,8 @@ def _conversation(row: dict[str, Any], where: str) -> list[Example]:
             raise ValueError(f"{where}: {name}: expected a text, got {row.get(name)!r}")
     if not isinstance(row.get("turns"), list):
         raise ValueError(f"{where}: turns: expected a list")
-    examples, past = [], []
+    examples: list[Example] = []
+    past: list[Turn] = []
     for index, turn in enumerate(row["turns"]):
         role, text = turn.get("role"), turn.get("text")
         if role not in ROLES or not isinstance(text, str):

@@ -228,7 +228,7 @@ def load_snapshot(folder: Path | str) -> Snapshot:
 
 
 def _example(row: dict[str, object]) -> Example:
-    turns = tuple(Turn(turn["role"], turn["text"]) for turn in row.pop("context") or ())  # type: ignore[union-attr,attr-defined]
+    turns = tuple(Turn(turn["role"], turn["text"]) for turn in row.pop("context") or ())  # type: ignore[attr-defined]
     return Example(context=turns, **row)  # type: ignore[arg-type]
 
 

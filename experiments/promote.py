@@ -62,11 +62,11 @@ def check_gate(
             elif (value < limit) if below else (value > limit):
                 sign = "at least" if below else "at most"
                 reasons.append(f"{name} is {value:.4f}, must be {sign} {limit}")
-    name = gate.compare.get(task)
-    if name and champion is not None and name in champion:
-        value = candidate.get(name, 0.0)
-        if value < champion[name] - gate.tolerance:
-            reasons.append(f"{name} is {value:.4f}, the champion has {champion[name]:.4f}")
+    compared = gate.compare.get(task)
+    if compared and champion is not None and compared in champion:
+        value = candidate.get(compared, 0.0)
+        if value < champion[compared] - gate.tolerance:
+            reasons.append(f"{compared} is {value:.4f}, the champion has {champion[compared]:.4f}")
     return reasons
 
 
@@ -99,12 +99,12 @@ def promote(exported: Path, report: Path, gate: GateConfig, wait: float = 600.0)
 def _promote(
     model: ExportedModel, report: Path, metrics: Mapping[str, float], gate: GateConfig
 ) -> list[Decision]:
-    run = model.manifest.get("run")
-    if not tracking.has_run(run) or not tracking.run_metrics(str(run)).keys() >= metrics.keys():
+    run = str(model.manifest.get("run"))
+    if not tracking.has_run(run) or not tracking.run_metrics(run).keys() >= metrics.keys():
         run = record_report(model.folder, report)
     names = {task: registered_name(task) for task in model.tasks}
     champions = {task: tracking.champion_run(name) for task, name in names.items()}
-    versions = tracking.register_model(model.folder, list(names.values()), str(run), _example(model))
+    versions = tracking.register_model(model.folder, list(names.values()), run, _example(model))
     decisions = []
     for task, name in names.items():
         version = versions[name]

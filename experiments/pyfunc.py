@@ -1,4 +1,4 @@
-"""Lets MLflow load a registered model by itself: `mlflow.pyfunc.load_model("models:/kefu-category@champion")`.
+"""Lets MLflow load a registered model: `mlflow.pyfunc.load_model("models:/kefu-category@champion")`.
 
 No pickle is involved: the logged model is the exported folder, opened by the predictor.
 """

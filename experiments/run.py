@@ -136,6 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--report", type=Path)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for package in ("torch.onnx", "pytorch_lightning"):
+        logging.getLogger(package).setLevel(logging.ERROR)
     for package in ("training", "experiments"):
         logging.getLogger(package).setLevel(logging.INFO)
     if options.stage == "train":

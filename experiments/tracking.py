@@ -122,7 +122,7 @@ def lightning_logger(run_id: str) -> Logger:
 def log_snapshot(snapshot: str, rows: Mapping[str, int], folder: Path) -> None:
     """Record which data the open run reads: the snapshot's id as the dataset digest."""
     source = LocalArtifactDatasetSource(str(folder))
-    dataset = MetaDataset(source, name="kefu-snapshot", digest=snapshot)
+    dataset = MetaDataset(source, name="kefu-snapshot", digest=snapshot)  # type: ignore[abstract]
     mlflow.log_input(dataset, context="training")
     mlflow.log_params({f"data.rows_{name}": count for name, count in rows.items()})
 

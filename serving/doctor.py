@@ -117,7 +117,7 @@ def _gpu(project: Path) -> Iterator[Finding]:
     providers = onnxruntime.get_available_providers()
     card = Path("/dev/nvidia0").exists()
     if "CUDAExecutionProvider" in providers:
-        yield Finding("ok" if card else "note", "serving can use CUDA" + ("" if card else ", but no GPU is here"))
+        yield Finding("ok", "serving can use CUDA") if card else Finding("note", "CUDA, but no GPU is here")
     elif card:
         yield Finding("note", "a GPU is here, but serving uses the CPU", "pip install onnxruntime-gpu")
     else:
@@ -137,7 +137,8 @@ def _tracking(project: Path) -> Iterator[Finding]:
                 runs = connection.execute("select count(*) from runs").fetchone()[0]
             yield Finding("ok", f"{runs} runs recorded in {store.relative_to(project)}")
         except sqlite3.Error as error:
-            yield Finding("bad", f"{store} cannot be read ({error})", "move it away; make demo makes a new one")
+            mend = "move it away; make demo makes a new one"
+            yield Finding("bad", f"{store} cannot be read ({error})", mend)
 
 
 def _models(project: Path) -> Iterator[Finding]:

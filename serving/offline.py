@@ -39,9 +39,7 @@ def packaged_predictor(threads: int | None = None) -> Predictor:
     return load_predictor(sources["category"], sources["emotion"], threads)
 
 
-def predict_file(
-    source: Path, target: Path, batch_size: int = 64, predictor: Predictor | None = None
-) -> int:
+def predict_file(source: Path, target: Path, batch_size: int = 64, predictor: Predictor | None = None) -> int:
     """Answer rows `{"id", "text", "context"?}`; writes `{"id", …answer}` in the same order.
 
     Args:

@@ -1,7 +1,8 @@
 """Champions into the BentoML model store by exact version, pinned for the service and the Bento.
 
-The pins stand in `serving/champions.json` (not in git): the service and `bentoml build` read it, so
-that a Bento holds the very models it was built with, whatever the store gets later.
+The pins stand in `serving/champions.json` (not in git; `KEFU_PINS` names another file): the service
+and `bentoml build` read it, so that a Bento holds the very models it was built with, whatever the
+store gets later.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from serving.exported import verify_folder
 
 __all__ = ["PINS", "Champion", "NotPackagedError", "build_bento", "package", "read_pins", "use_local_store"]
 
-PINS = Path(__file__).parent / "champions.json"
+PINS = Path(os.environ.get("KEFU_PINS") or Path(__file__).parent / "champions.json")
 STORE = Path(".kefu/bentoml")
 
 
@@ -70,8 +71,8 @@ def package(champions: list[Champion], pins: Path = PINS) -> dict[str, str]:
             metadata = {
                 "name": champion.name,
                 "version": champion.version,
-                "snapshot": manifest.get("snapshot"),
-                "run": manifest.get("run"),
+                "snapshot": str(manifest.get("snapshot")),
+                "run": str(manifest.get("run")),
             }
             with bentoml.models.create(tag, module="serving.exported", metadata=metadata) as model:
                 for path in champion.folder.iterdir():

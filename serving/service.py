@@ -95,15 +95,11 @@ async def _refused(request: Request, error: HTTPException) -> JSONResponse:
     reason = error.detail
     if error.status_code == 400:
         reason = "not JSON in UTF-8"
-    elif error.status_code == 404:
-        reason = f"no such page: {request.url.path}; the API is described at /docs"
     return JSONResponse({"errors": [{"field": "body", "reason": reason}]}, error.status_code)
 
 
 def _predictor() -> Predictor:
-    service = bentoml.get_current_service()
-    assert isinstance(service, Kefu.inner)
-    return service.predictor  # type: ignore[attr-defined, no-any-return]
+    return bentoml.get_current_service().predictor
 
 
 # Plain functions: FastAPI runs them in its thread pool, so the event loop never waits for a model.

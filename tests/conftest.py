@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -119,3 +122,40 @@ def predictor(exported):
 
     source = ModelSource(exported, "tiny@1")
     return load_predictor(source, source, threads=1)
+
+
+def script(code, cwd, *arguments, check=True, background=False, **environment):
+    """Run Python code in a folder with a tracking store of its own, as another process would."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    if background:
+        return subprocess.Popen(
+            command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+from experiments.run import evaluate_stage, train_stage
+from training.config import *
+config = TrainingConfig(("category", "emotion"), BackboneConfig(sys.argv[1]), train=TrainConfig(
+    epochs=1, ngram_buckets=4096, precision="32", accelerator="cpu"))
+train_stage("shared", config, Path("snapshot"), Path("models/shared/exported"))
+evaluate_stage(Path("models/shared/exported"), Path("snapshot"), Path("models/shared/report"))
+"""
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory, snapshot, taxonomy, tiny_bert):
+    """A folder with a snapshot, one recorded and evaluated run, and its own tracking store."""
+    from data.split import write_snapshot
+
+    folder = tmp_path_factory.mktemp("project")
+    write_snapshot(snapshot.splits, taxonomy, folder / "snapshot")
+    script(TRAIN, folder, tiny_bert)
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -54,14 +55,19 @@ def test_bad_lines_are_named(tmp_path, content, message):
 
 
 def test_examples_round_trip(tmp_path):
-    examples = [row("1", "还没到", context=(Turn("agent", "您好"), Turn("customer", "快递")), conversation="c")]
+    examples = [
+        row("1", "还没到", context=(Turn("agent", "您好"), Turn("customer", "快递")), conversation="c")
+    ]
     write_examples(tmp_path / "e.jsonl", examples)
     assert read_examples(tmp_path / "e.jsonl") == examples
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"text": 3}, "text: expected a text"), ({"context": [{"role": "boss", "text": ""}]}, r"context\[0\].role")],
+    [
+        ({"text": 3}, "text: expected a text"),
+        ({"context": [{"role": "boss", "text": ""}]}, r"context\[0\].role"),
+    ],
 )
 def test_bad_examples_are_named(tmp_path, change, message):
     value = {"id": "1", "text": "x", "category": "greeting", "emotion": "neutral", "author": "a", **change}
@@ -77,7 +83,7 @@ def test_corpus_turns_carry_what_was_said_before(corpus):
             chats.setdefault(example.conversation, []).append(example)
     assert len(chats) >= 60
     for turns in chats.values():
-        for before, after in zip(turns, turns[1:], strict=False):
+        for before, after in itertools.pairwise(turns):
             assert before.context == after.context[: len(before.context)]
             assert Turn("customer", before.text) in after.context
 
@@ -170,12 +176,18 @@ LENIENT = CheckConfig(
         ([row("1", "请问这个怎么退"), row("2", "请问這個怎么退")], "same text as 1"),
         ([row("1", "在吗"), row("2", "在吗", category="human_agent")], "same text as 1"),
         (
-            [row("1", "上周买的那个电饭煲内胆掉漆了怎么处理呀"), row("2", "上周买的那个电饭煲内胆掉漆了怎么处理呢")],
+            [
+                row("1", "上周买的那个电饭煲内胆掉漆了怎么处理呀"),
+                row("2", "上周买的那个电饭煲内胆掉漆了怎么处理呢"),
+            ],
             "nearly the same",
         ),
         ([row("1", "打我电话13800138000")], "personal data"),
         ([row("1", "身份证11010519491231002X")], "personal data"),
-        ([row(str(n), f"请问一下亲你家这款{x}还有吗") for n, x in enumerate("甲乙丙丁戊己庚")], "template smell"),
+        (
+            [row(str(n), f"请问一下亲你家这款{x}还有吗") for n, x in enumerate("甲乙丙丁戊己庚")],
+            "template smell",
+        ),
     ],
 )
 def test_checks_find(rows, message, taxonomy):
@@ -189,7 +201,13 @@ def test_checks_pass_clean_rows(taxonomy):
 
 def test_counts_are_checked(taxonomy):
     findings = check_examples([row("1", "在吗")], taxonomy, CheckConfig())
-    for part in ("messages, at least 80", "authors, at least 8", "conversations", "emotion angry", "hard messages"):
+    for part in (
+        "messages, at least 80",
+        "authors, at least 8",
+        "conversations",
+        "emotion angry",
+        "hard messages",
+    ):
         assert any(part in finding for finding in findings), part
 
 

@@ -79,10 +79,14 @@ def test_abstaining_reaches_the_wanted_accuracy_within_its_limit(answers):
     target, logits = answers
     probabilities = np.exp(log_softmax(logits))
     hit = probabilities.argmax(1) == target
-    threshold = abstain_threshold(probabilities, target, ThresholdConfig(answered_accuracy=0.9, max_abstain=0.9))
+    threshold = abstain_threshold(
+        probabilities, target, ThresholdConfig(answered_accuracy=0.9, max_abstain=0.9)
+    )
     answered = probabilities.max(1) >= threshold
     assert hit[answered].mean() >= 0.9
-    limited = abstain_threshold(probabilities, target, ThresholdConfig(answered_accuracy=0.99, max_abstain=0.2))
+    limited = abstain_threshold(
+        probabilities, target, ThresholdConfig(answered_accuracy=0.99, max_abstain=0.2)
+    )
     assert (probabilities.max(1) < limited).mean() <= 0.2
     assert abstain_threshold(probabilities, target, ThresholdConfig(answered_accuracy=0.0)) == 0.0
 
@@ -152,7 +156,9 @@ def test_confusions_are_masked(tmp_path, taxonomy):
     rows = [Example("1", "打我13800138000说退款的事", "refund_progress", "neutral", "a")]
     probabilities = np.full((1, len(labels.labels)), 0.001)
     probabilities[0, 0] = 0.9
-    report = evaluate_task("category", rows, probabilities, taxonomy, {"abstain_below": 0.0, "red_above": 1.0})
+    report = evaluate_task(
+        "category", rows, probabilities, taxonomy, {"abstain_below": 0.0, "red_above": 1.0}
+    )
     write_report(tmp_path, {"test": [report]})
     text = (tmp_path / "category.json").read_text(encoding="utf-8")
     assert "13800138000" not in text

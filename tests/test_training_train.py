@@ -43,8 +43,8 @@ def test_the_joined_view_is_part_of_the_network(fitted):
     result, calibration = fitted
     assert result.network.ngram_rows.shape == (4096, 71 + 6 + 1)
     assert calibration.tasks["category"].lexical_weight > 0
+    ones = torch.ones(1, 4, dtype=torch.long)
     with pytest.raises(ValueError, match="ngram_ids"):
-        ones = torch.ones(1, 4, dtype=torch.long)
         result.network(ones, ones, torch.zeros_like(ones))
 
 
@@ -93,9 +93,10 @@ class Marker(pl.Callback):
 config = TrainingConfig(
     tasks=("category",),
     backbone=BackboneConfig(name={bert!r}),
-    train=TrainConfig(epochs=4, patience=9, batch_size=32, ngram_buckets=0, precision="32", accelerator="cpu"),
+    train=TrainConfig(epochs=4, patience=9, ngram_buckets=0, precision="32", accelerator="cpu"),
 )
-result = train(config, load_snapshot({snapshot!r}), Path({checkpoints!r}), callbacks=[Marker()], progress=False)
+folder = Path({checkpoints!r})
+result = train(config, load_snapshot({snapshot!r}), folder, callbacks=[Marker()], progress=False)
 print(json.dumps({{"resumed": result.resumed, "epochs": result.epochs}}))
 """
 

@@ -109,9 +109,7 @@ class Collator:
         return tensors
 
 
-def make_loader(
-    collator: Collator, batch_size: int, shuffle: bool, seed: int
-) -> DataLoader[dict[str, Tensor]]:
+def make_loader(collator: Collator, batch_size: int, shuffle: bool, seed: int) -> DataLoader[int]:
     """A loader of length-grouped batches over the collator's examples."""
     messages = [(example.text, example.context) for example in collator.examples]
     lengths = [len(item.ids) for item in collator.encoder.encode(messages)]

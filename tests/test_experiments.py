@@ -162,7 +162,7 @@ def test_a_second_pipeline_waits_and_finds_the_work_done(tmp_path):
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / "params.yaml").write_text("models: {tiny: {tasks: [emotion]}}\n")
     (tmp_path / "stage.py").write_text(
-        "import time; open('count', 'a').write('x'); time.sleep(5); open('out', 'w').write('made')\n"
+        "import opencc, time; open('count', 'a').write('x'); time.sleep(5); open('out', 'w').write('made')\n"
     )
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n  train:\n    foreach: ${models}\n    do:\n"

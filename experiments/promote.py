@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from experiments import tracking
-from experiments.run import record_report
+from experiments.run import record_report, recorded_run
 from serving.exported import ExportedModel
 from training.config import GateConfig
 
@@ -99,8 +99,8 @@ def promote(exported: Path, report: Path, gate: GateConfig, wait: float = 600.0)
 def _promote(
     model: ExportedModel, report: Path, metrics: Mapping[str, float], gate: GateConfig
 ) -> list[Decision]:
-    run = str(model.manifest.get("run"))
-    if not tracking.has_run(run) or not tracking.run_metrics(run).keys() >= metrics.keys():
+    run = recorded_run(model.folder)
+    if run is None or not tracking.run_metrics(run).keys() >= metrics.keys():
         run = record_report(model.folder, report)
     names = {task: registered_name(task) for task in model.tasks}
     champions = {task: tracking.champion_run(name) for task, name in names.items()}

@@ -23,7 +23,7 @@ from training.export import export_model
 from training.fit import fit_model
 from training.report import model_card, write_report
 
-__all__ = ["evaluate_stage", "main", "record_report", "train_stage"]
+__all__ = ["evaluate_stage", "main", "record_report", "recorded_run", "train_stage"]
 
 CHECKPOINTS = Path(".kefu/checkpoints")
 _log = logging.getLogger(__name__)
@@ -88,8 +88,7 @@ def record_report(exported: Path, report: Path) -> str:
     new run takes its configuration and figures.
     """
     manifest = verify_folder(exported)
-    run = manifest.get("run")
-    known = tracking.has_run(run)
+    run = recorded_run(exported)
     settings = json.loads((exported / "config.json").read_text(encoding="utf-8"))
     metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     tags = {
@@ -99,9 +98,17 @@ def record_report(exported: Path, report: Path) -> str:
     }
     parameters = {**flatten(settings), "data.snapshot": manifest.get("snapshot")}
     name = f"cached-{manifest.get('snapshot')}"
-    with tracking.start_run(name, parameters, tags, run if known else None) as recorded:
+    with tracking.start_run(name, parameters, tags, run) as recorded:
         tracking.log_report(metrics, report)
     return recorded
+
+
+def recorded_run(exported: Path) -> str | None:
+    """The run that holds this exported model on the configured tracking server, or None."""
+    manifest = verify_folder(exported)
+    if tracking.has_run(manifest.get("run")):
+        return str(manifest["run"])
+    return tracking.run_with_tag("exported", sha256_file(exported / "manifest.json"))
 
 
 def _reports(model: ExportedModel, snapshot: Snapshot, rows: list[Example]) -> list[TaskReport]:

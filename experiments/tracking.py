@@ -47,6 +47,7 @@ __all__ = [
     "log_snapshot",
     "register_model",
     "run_metrics",
+    "run_with_tag",
     "set_champion",
     "start_run",
     "store_uri",
@@ -142,6 +143,15 @@ def has_run(run_id: str | None) -> bool:
         return bool(client.get_run(run_id).info.lifecycle_stage == "active")
     except MlflowException:
         return False
+
+
+def run_with_tag(tag: str, value: str) -> str | None:
+    """The newest run of the experiment with this tag, or None."""
+    client = connect()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], f"tags.{tag} = '{value}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def run_metrics(run_id: str) -> dict[str, float]:

@@ -10,11 +10,17 @@ __all__ = [
     "MAX_BATCH",
     "MAX_CONTEXT",
     "MAX_TEXT",
+    "AlertAnswer",
     "Analysis",
     "AnalyzeBatchRequest",
     "AnalyzeBatchResponse",
     "AnalyzeRequest",
+    "CategoryAnswer",
     "ContextTurn",
+    "EmotionAnswer",
+    "ModelAnswer",
+    "TopLabel",
+    "reason_of",
 ]
 
 MAX_TEXT = 2000

@@ -138,6 +138,25 @@ def test_a_damaged_candidate_is_refused_before_anything_is_registered(recorded, 
 
 
 @pytest.mark.slow
+def test_a_model_from_the_cache_gets_one_run_in_a_new_store(recorded, tmp_path):
+    """As after `make clean` of the tracking store only, or on another machine's server."""
+    folder = shutil.copytree(recorded, tmp_path / "copy")
+    shutil.rmtree(folder / ".kefu")
+    assert "category 1 True" in script(PROMOTE, folder, "{}").stdout
+    assert "is the champion already" in script(PROMOTE, folder, "{}").stdout
+    done = script(
+        """
+        from experiments.tracking import EXPERIMENT, champion_run, connect
+        client = connect()
+        runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+        print(len(runs), runs[0].info.run_id == champion_run("kefu-category")[1], runs[0].data.params["train.epochs"])
+        """,
+        folder,
+    )
+    assert done.stdout.strip().splitlines()[-1] == "1 True 1"
+
+
+@pytest.mark.slow
 def test_no_champion_says_how_to_make_one(tmp_path):
     code = "from experiments.tracking import fetch_champion; fetch_champion('kefu-category')"
     done = script(code, tmp_path, check=False)

@@ -93,3 +93,26 @@ def test_service_requirements_are_the_tested_versions():
     constraints = set((ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
     for line in (ROOT / "serving" / "requirements.txt").read_text(encoding="utf-8").splitlines():
         assert line.startswith("#") or line in constraints, line
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_others_import_is_public(package):
+    """A name that another module imports is declared in `__all__`."""
+    for importer in PACKAGES:
+        for path in modules(importer):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.ImportFrom) or not node.module or node.level:
+                    continue
+                parts = node.module.split(".")
+                if parts[0] != package or len(parts) != 2:
+                    continue
+                public = declared(ROOT / package / f"{parts[1]}.py")
+                for alias in node.names:
+                    assert alias.name in public, f"{path.name} imports {node.module}.{alias.name}"
+
+
+def declared(path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()

@@ -19,7 +19,9 @@ __all__ = [
     "Calibration",
     "TaskCalibration",
     "abstain_threshold",
+    "calibrate",
     "fit_temperature",
+    "fit_views",
     "log_softmax",
     "red_threshold",
 ]

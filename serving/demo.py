@@ -58,13 +58,16 @@ CHATS: list[dict[str, Any]] = [
 ]
 
 
-def show(port: int = 0) -> None:
+def show(port: int = 0, picture: Path | None = None) -> None:
     """Start the service on `port` (0: a free one), print its answers to `CHATS`, stop it.
+
+    Args:
+        picture: an SVG file to write the table to as well.
 
     Raises:
         RuntimeError: the service did not become ready; says where its log is.
     """
-    console = Console(width=None if sys.stdout.isatty() else 132)
+    console = Console(width=None if sys.stdout.isatty() and not picture else 132, record=bool(picture))
     with running_service(port) as address:
         started = time.perf_counter()
         response = httpx.post(f"{address}/analyze_batch", json={"messages": CHATS}, timeout=60)
@@ -77,6 +80,8 @@ def show(port: int = 0) -> None:
         f"{len(CHATS)} messages in {took * 1000:.0f} ms by {model['category']} and {model['emotion']} "
         f"(snapshot {model['snapshot']}), over HTTP."
     )
+    if picture:
+        console.save_svg(str(picture), title="make demo", clear=False)
     console.print(
         "\nWhere to look next\n"
         "  make serve     the service on http://127.0.0.1:3000, its API page at /docs\n"

@@ -149,7 +149,8 @@ def test_a_model_from_the_cache_gets_one_run_in_a_new_store(recorded, tmp_path):
         from experiments.tracking import EXPERIMENT, champion_run, connect
         client = connect()
         runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
-        print(len(runs), runs[0].info.run_id == champion_run("kefu-category")[1], runs[0].data.params["train.epochs"])
+        (version, champion), epochs = champion_run("kefu-category"), runs[0].data.params["train.epochs"]
+        print(len(runs), runs[0].info.run_id == champion, epochs)
         """,
         folder,
     )

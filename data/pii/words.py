@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from data.pii_text import HAN
+from data.pii.text import HAN
 
 __all__ = [
     "COMMON",

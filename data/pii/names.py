@@ -1,7 +1,7 @@
 """Personal names, by their context: labels, titles, introductions, signatures, numbers beside them.
 
 The text's numbers and addresses are already blanked, so that a blank vouches for the name beside
-it; `data.pii_name_forms` judges the form of the name itself.
+it; `data.pii.name_forms` judges the form of the name itself.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data.pii_name_forms import HAN_CHAR, HAN_WORD, boundary, name_end, surname
-from data.pii_text import HAN, PHONE, PLACE, Hit
-from data.pii_words import COMMON, EVERYDAY_SURNAMES, GIVEN, NEVER, REGION, SURNAMES
+from data.pii.name_forms import HAN_CHAR, HAN_WORD, boundary, name_end, surname
+from data.pii.text import HAN, PHONE, PLACE, Hit
+from data.pii.words import COMMON, EVERYDAY_SURNAMES, GIVEN, NEVER, REGION, SURNAMES
 
 __all__ = ["names"]
 

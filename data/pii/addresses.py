@@ -10,9 +10,9 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from data.pii_address_parts import TRIPLE, WEAK_UNIT, Part, chain
-from data.pii_text import Hit
-from data.pii_words import PROVINCES, REGION
+from data.pii.address_parts import TRIPLE, WEAK_UNIT, Part, chain
+from data.pii.text import Hit
+from data.pii.words import PROVINCES, REGION
 
 __all__ = ["addresses"]
 

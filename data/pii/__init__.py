@@ -2,7 +2,7 @@
 
 Personal data is replaced by typed placeholders such as `[手机]` or `[地址]`; order and parcel
 numbers, prices, sizes, hotlines, brands and already masked data stay as they are. The detectors
-are in the `data.pii_*` modules; this one, the only public one, ranks what they find, resolves
+are in the `data.pii.*` modules; this one, the only public one, ranks what they find, resolves
 overlaps and masks files. Nothing is logged: neither texts nor finds leave the process.
 """
 
@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.files import atomic_write, read_jsonl
-from data.pii_accounts import accounts, mails
-from data.pii_addresses import addresses
-from data.pii_documents import bank_cards, id_cards, passports, plates
-from data.pii_name_forms import name_end
-from data.pii_names import names
-from data.pii_numbers import landlines, mobiles
-from data.pii_text import OTHER, PHONE, PLACE, Hit, View, normalise
+from data.pii.accounts import accounts, mails
+from data.pii.addresses import addresses
+from data.pii.documents import bank_cards, id_cards, passports, plates
+from data.pii.name_forms import name_end
+from data.pii.names import names
+from data.pii.numbers import landlines, mobiles
+from data.pii.text import OTHER, PHONE, PLACE, Hit, View, normalise
 
 __all__ = ["MASKS", "PiiSpan", "find", "mask", "mask_file", "mask_with_counts"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data.pii_text import Hit, View
+from data.pii.text import Hit, View
 
 __all__ = ["accounts", "mails"]
 

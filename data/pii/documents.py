@@ -10,7 +10,7 @@ import datetime
 import re
 from collections.abc import Iterator
 
-from data.pii_text import ORDER, Hit, View, group_lengths, near, nearest, order_label, scan
+from data.pii.text import ORDER, Hit, View, group_lengths, near, nearest, order_label, scan
 
 __all__ = ["bank_cards", "id_cards", "passports", "plates"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from data.pii_text import HAN
-from data.pii_words import REGION
+from data.pii.text import HAN
+from data.pii.words import REGION
 
 __all__ = ["TRIPLE", "WEAK_UNIT", "Part", "chain"]
 

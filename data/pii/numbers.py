@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data.pii_text import CALL, ORDER, Hit, View, group_lengths, nearest, order_label, scan
+from data.pii.text import CALL, ORDER, Hit, View, group_lengths, nearest, order_label, scan
 
 __all__ = ["landlines", "mobiles"]
 

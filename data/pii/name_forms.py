@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from data.pii_text import HAN
-from data.pii_words import (
+from data.pii.text import HAN
+from data.pii.words import (
     COMMON,
     COMPOUND_SURNAMES,
     EVERYDAY_SURNAMES,

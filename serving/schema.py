@@ -10,6 +10,7 @@ __all__ = [
     "MAX_BATCH",
     "MAX_CONTEXT",
     "MAX_TEXT",
+    "MAX_TURN",
     "AlertAnswer",
     "Analysis",
     "AnalyzeBatchRequest",
@@ -24,8 +25,10 @@ __all__ = [
 ]
 
 MAX_TEXT = 2000
-"""Characters of one message or turn; chats on shop platforms are cut far below."""
-MAX_CONTEXT = 50
+"""Characters of the message; chats on shop platforms are cut far below."""
+MAX_TURN = 5000
+"""Characters of an earlier turn: an agent's canned reply can be long."""
+MAX_CONTEXT = 200
 MAX_BATCH = 256
 
 
@@ -37,7 +40,7 @@ class ContextTurn(_Strict):
     """An earlier turn of the chat."""
 
     role: Literal["customer", "agent"]
-    text: str = Field(max_length=MAX_TEXT)
+    text: str = Field(max_length=MAX_TURN)
 
 
 class AnalyzeRequest(_Strict):

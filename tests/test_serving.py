@@ -139,7 +139,7 @@ def test_nothing_to_answer(predictor):
         ({"text": "a", "context": "b"}, "context"),
         ({"text": "a", "context": [{"role": "boss", "text": "b"}]}, "context[0].role"),
         ({"text": "a", "context": [{"role": "agent"}]}, "context[0].text"),
-        ({"text": "a", "context": [{"role": "agent", "text": "b"}] * 51}, "context"),
+        ({"text": "a", "context": [{"role": "agent", "text": "b"}] * 201}, "context"),
         ({"text": "a", "contxt": []}, "contxt"),
     ],
 )

@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
 	  { echo "Kefu Lab needs Python 3.11 or 3.12; say which: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q --progress-bar on \
+	$(BIN)/python -m pip install --disable-pip-version-check \
 	  -c constraints.txt -e '.[train,lab,dev]'
 	@touch $@
 

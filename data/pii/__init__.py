@@ -22,7 +22,7 @@ from data.pii.documents import bank_cards, id_cards, passports, plates
 from data.pii.name_forms import name_end
 from data.pii.names import names
 from data.pii.numbers import landlines, mobiles
-from data.pii.text import OTHER, PHONE, PLACE, Hit, View, normalise
+from data.pii.text import CONTACT, OTHER, PHONE, PLACE, Hit, View, normalise
 
 __all__ = ["MASKS", "PiiSpan", "find", "mask", "mask_file", "mask_with_counts"]
 
@@ -43,10 +43,11 @@ MASKS: dict[str, str] = {
 """The placeholder of each kind of personal data."""
 
 _NUMBERS = ("mobile", "landline", "id_card", "bank_card", "passport")
+_ACCOUNTS = ("email", "plate", "wechat", "qq", "alipay")
 # A name beside one of these needs no label; a placeholder from an earlier masking counts as well.
-_BLANKS = dict.fromkeys(_NUMBERS, PHONE) | {"address": PLACE}
+_BLANKS = dict.fromkeys(_NUMBERS, PHONE) | dict.fromkeys(_ACCOUNTS, CONTACT) | {"address": PLACE}
 _PLACEHOLDER_BLANKS = {MASKS[kind]: blank for kind, blank in _BLANKS.items()}
-_NO_BLANKS = str.maketrans(dict.fromkeys((PHONE, PLACE, OTHER), " "))
+_NO_BLANKS = str.maketrans(dict.fromkeys((PHONE, PLACE, OTHER, CONTACT), " "))
 
 # What is never personal.
 _KEEP = re.compile(

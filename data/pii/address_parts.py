@@ -26,14 +26,18 @@ _NUM = (
     r"(?:(?:[甲乙丙]|(?<![A-Za-z])[A-Za-z]{1,2})?\d{1,5}[A-Za-z]?(?:[-之]\d{1,4}[A-Za-z]?)?"
     rf"|[{_CN}]{{1,6}}|(?<![A-Za-z])[A-Za-z]|[甲乙丙丁戊东西南北中])"
 )
-_HOUSE = r"(?:号楼|号院|#楼|栋|幢|橦|座|单元|(?<=\d)#|舍(?!得)|号公寓楼?|号宿舍楼?)"
+_HOUSE = (
+    r"(?:号楼|号院|#楼|栋|幢|橦|座|单元|(?<=\d)#|舍(?!得)|(?<=\d)斋|(?<=\d)苑(?= ?\d)|号公寓楼?|号宿舍楼?)"
+)
 _UNIT = (
     rf"(?:{_HOUSE}|号门(?!口)|号厂房|号库房|号铺|号商铺|号店|号(?![色球线针款码仓机路桥链电])|门(?!口)"
     r"|楼(?![上下梯道])|层|室(?!\d厅|[一二两三]厅)|户|房(?!间)|寝室?|宿舍|组|队|社(?!区)|梯"
     r"|(?<=\d)支?弄|巷|期|区|排|院|[Ff](?![A-Za-z]))"
 )
 WEAK_UNIT = re.compile(r"(?<!号)(?:门|楼|层|期|区|排|院|[Ff])$")
-_DET = re.compile(rf"(?:第|附|负)?{_NUM} ?{_UNIT}(?:[甲乙丙丁](?![单座栋幢号])|之[一二三四五六\d])?")
+_DET = re.compile(
+    rf"(?:第|附|负)?{_NUM} ?{_UNIT}(?:[甲乙丙丁](?![单座栋幢号])|之[一二三四五六\d]|(?<=[楼层Ff]) ?[A-H](?![A-Za-z\d栋座区]))?"
+)
 _DASHED = re.compile(r"\d{1,3}[A-Za-z]?(?:[-#/][A-Za-z]?\d{1,5}[A-Za-z]?){1,3}(?:室|号)?(?![\d:.])")
 TRIPLE = r"\d{1,3}[-#]\d{1,2}-(?:\d{3,4}|\d{1,2}-\d{1,4})(?!\d)"  # 8-1-1101: house-entrance-flat
 _BARE = re.compile(
@@ -69,6 +73,11 @@ _SUFFIXES = (
         r"[苑园府城湾庭郡都邸墅阁轩居院坊寓厦里台]"
         rf"(?= ?(?:{_NUM} ?(?:{_HOUSE}|期)|{TRIPLE}))",
     ),
+    (
+        "L",  # Hong Kong: 美林邨美枫楼1714室, 金殿台12楼C室
+        r"邨|屋苑|[楼阁台苑斋轩舍](?= ?\d{3,4}室)|[楼阁台苑轩](?= ?\d{1,2}(?:楼|层|/F) ?(?:[A-Z]|\d{1,4})室?)"
+        r"|[斋苑舍](?= ?\d{3,4}(?!\d))",
+    ),
     ("V", _VILLAGE),
 )
 _SUFFIX = "|".join(f"(?:{pattern})" for _, pattern in _SUFFIXES)
@@ -81,9 +90,10 @@ _GENERIC = re.compile(
 )
 # After another component a bare word will do: 3号写字楼1509, 天马路延长线55号.
 _SUFFIX_ONLY = re.compile(
-    r"写字楼|办公楼|教学楼|宿舍楼?|公寓楼?|延长[线段]|车间|厂房|门面房?|商铺|[东西南北中]路|大厦|商城|大学"
+    r"写字楼|[主副附裙配北南东西]楼|[A-Z东西南北]塔楼?|办公楼|教学楼|宿舍楼?|公寓楼?|延长[线段]|车间|厂房|门面房?|商铺|[东西南北中]路|大厦|商城|大学"
     r"|学院|中学|小学|门卫室?|保安室|传达室|\d{1,3}(?:号?路|街|马路|国道|省道|县道)"
 )
+_GROUP = re.compile(rf"(?:{_NC1}){{1,4}}[组队](?![合成织长装件队员伍])")  # 中华村大湾组
 _CODED_SITE = re.compile(r"[A-Z]?\d{1,3}(?:公寓|宿舍楼?|大厦|写字楼)")
 # Between a road and a number a place may stand whose name says nothing: 南路国际大巴扎56号.
 _BETWEEN = re.compile(
@@ -129,6 +139,8 @@ def _part(text: str, pos: int, last: Part | None) -> Part | None:
             return Part("L", *found.span(), found.group())
         if found := _BARE.match(text, pos):
             return Part("N", *found.span(), found.group())
+    if before == "V" and last and pos == last.end and (found := _GROUP.match(text, pos)):
+        return Part("D", *found.span(), found.group())
     if found := REGION.match(text, pos):
         return Part("P", *found.span(), found.group())
     if found := _NAMED.match(text, pos):

@@ -34,6 +34,9 @@ _ASKS = re.compile(
 )
 
 
+_ABROAD = re.compile("香港|澳门|台湾|九龙|新界|港岛|氹仔|台北")
+
+
 def _regions(kinds: str) -> int:
     return sum(kind in "PAT" for kind in kinds)
 
@@ -45,6 +48,8 @@ def _numbered_site(parts: list[Part], kinds: str, labelled: bool) -> bool:
     if not after:
         return False
     regions = _regions(kinds)
+    if _ABROAD.match(parts[0].text) and len(re.findall("[LRV]", kinds)) > 1:
+        return True  # there a building and its floor have no 号
     bare = all(p.kind == "N" and not re.search("[-#]", p.text) for p in after)
     if any(p.kind == "N" or not WEAK_UNIT.search(p.text) for p in after):
         sites = len(re.findall("[LRV]", kinds))

@@ -93,7 +93,9 @@ def bank_cards(view: View) -> Iterator[Hit]:
                 yield start, end, "bank_card"
 
 
-_PASSPORT = re.compile(r"(?<![A-Za-z\d])(?:[A-Z]{1,2} ?\d{7,10}|\d{8}|\d{10})(?![A-Za-z\d])", re.I)
+_PASSPORT = re.compile(
+    r"(?<![A-Za-z\d])(?:[A-Z]{1,2}[ -]?\d(?:[ -]?\d){6,9}|\d{8}|\d{10})(?![A-Za-z\d])", re.I
+)
 _PASSPORT_WORD = re.compile(r"护照|通行证|台胞证|回乡证|passport|港澳证|台湾证", re.I)
 _PASSPORT_BARE = re.compile(r"E(?:\d|[A-HJ-NP-Z])\d{7}$|G\d{8}$")
 _GOODS = re.compile(r" ?(?:有货|这[款个]|款|型|码|号|多少|还有|什么|怎么|尺|颜色|的)")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from data.pii.foreign_names import latin_end, latin_names, transcribed_end, transcribed_names
 from data.pii.name_forms import HAN_CHAR, HAN_WORD, boundary, name_end, surname
-from data.pii.text import HAN, PHONE, PLACE, Hit
+from data.pii.text import CONTACT, HAN, PHONE, PLACE, Hit
 from data.pii.words import COMMON, EVERYDAY_SURNAMES, GIVEN, NEVER, REGION, SURNAMES
 
 __all__ = ["names"]
@@ -24,31 +25,32 @@ _TITLED = re.compile(rf"(?P<name>{HAN}{{1,3}}?)(?:{_TITLE}|{_SHORT_TITLE})")
 _ANY_TITLE = re.compile(rf"{_TITLE}|{_SHORT_TITLE}")
 _KIN = (
     r"(?:老公|老婆|妈妈?|爸爸?|同事|朋友|儿子|女儿|媳妇|婆婆|对象|室友|弟弟|妹妹|姐姐|哥哥|闺蜜|孩子"
-    r"|宝宝|邻居|奶奶|爷爷|姥姥|外婆)"
+    r"|宝宝|邻居|奶奶|爷爷|姥姥|姥爷|外婆|外公|爱人|闺女|先生|太太|丈夫|妻子|岳父|岳母|公公|表[哥弟姐妹]|堂[哥弟姐妹]"
+    r"|[哥姐弟妹嫂姑姨舅叔]|侄[子女]|外甥女?|孙[子女]|同学|领导|老板|助理|秘书|徒弟|合租的?|男友|女友|男朋友|女朋友)"
 )
 _LABEL = re.compile(
-    r"(?P<label>收件人|收货人|收件方|联系人|签收人|寄件人|发件人|取件人|提货人|收款人|付款人|领取人|接收人"
+    r"(?P<label>收件人|收货人|收件方|收件(?![人方地时信码箱了的吗])|收货(?=[ :])|联系人|签收人|寄件人|发件人|取件人|提货人|收款人|付款人|领取人|接收人"
     r"|开户人|开户名|账户名|户主|户名|持卡人|卡主|机主|购买人|下单人|订购人|投保人|申请人|乘客|乘车人"
     r"|入住人|真实姓名|真名|姓名|名字|全名|个人(?:发票)?(?=[ :])|署名|落款|签名|名叫|我叫|本人|人叫"
     rf"|抬头|{_KIN}的?(?:名字)?(?:是|叫))"
     r"(?P<link>(?: ?(?:姓名|名字|名|是我|用|我?(?:妈妈?|爸爸?|老公|老婆|媳妇|同事|朋友"
-    r"|[哥姐弟妹]{1,2})|个人|\(个人\)|就是|就|是|叫做?|为|写的?成?|改成|改为|换成|换为|填"
+    r"|[哥姐弟妹]{1,2})|个人|\(个人\)|就是|就|是|叫做?|为|写的?成?|改成|改为|换成|换为|填|写"
     r"|[-:,=【\[(\"“])){0,4} *)"
 )
 _NICK = re.compile(rf"{HAN}{{2,4}}(?!{HAN})")
 _FAMILIAR = re.compile(rf"[小阿老]{HAN}(?!{HAN})")
 _LATIN_NAME = re.compile(r"[A-Za-z]{2,15}(?: [A-Za-z]{2,15}){0,2}(?![A-Za-z\d])")
-_DOTTED = re.compile(rf"{HAN}{{2,7}}[·•・.]{HAN}{{1,8}}(?:[·•・.]{HAN}{{1,8}})?")
 _NOT_NICK = re.compile(f"[{''.join(sorted(NEVER))}同无空本先再等待另见地]")
 _BUYER = re.compile(r"(?:买家|客户|顾客|用户|会员|学生|业主|租客|户主|员工)(?:叫|是|:| )?")
 _INTRO = re.compile(
     r"(?<![不就都还也说])(?:我是|这是|我名|名为|叫|让|寄给|交给|送给|发给|转给|找|联系)"
-    r"|助理|秘书|会计|司机|经理|财务|写成|写上|写"
+    r"|助理|秘书|会计|司机|经理|财务|写成|写上|写|(?<![填])报(?:一下|上)?"
 )
-_VERB = re.compile(r"[给找写成上让叫]|联系")
+_VERB = re.compile(r"[给找写成上让叫报]|联系")
 _SIGNED = re.compile(rf"(?:\n|[-,。.!;~])[ ~-]{{0,4}}(?={HAN}{{2,4}}[ 。.!~]*$)")
 _THANKS = re.compile(r"(?:谢|麻烦|辛苦|拜托)[了啦您你哈]{0,2}$")
 _SEGMENT = re.compile(rf"(?<!{HAN}){HAN}{{2,4}}(?!{HAN})")
+_RELATED = re.compile(rf"(?:我|她|他|俺|咱|让|给|叫|由|是|和|^|[ ,.。;:\n]){_KIN}(?=的?{HAN}{{2}})")
 _PAUSE = r"[ ,:;/、\n\-()|]*"
 _BESIDE_NUMBER = re.compile(
     rf"{_PAUSE}[吧呀啊哦]?[ ,:。]*"
@@ -57,21 +59,22 @@ _BESIDE_NUMBER = re.compile(
     re.I,
 )
 _BESIDE_PLACE = re.compile(rf"{_PAUSE}[{PLACE}]")
-_AFTER_FIND = re.compile(rf"[{PHONE}{PLACE}]{_PAUSE}$")
+_AFTER_FIND = re.compile(rf"[{PHONE}{PLACE}{CONTACT}]{_PAUSE}(?:请?[转找接])?{_PAUSE}$")
+_BESIDE = re.compile(f"[{PHONE}{PLACE}{CONTACT}]")
 _BEFORE_NAME = re.compile(
-    rf"(?:^|(?!{HAN}).|[是叫找给由让请到系和成加我打收为改换写填注用下问的婆妈爸事友女儿妇放理书计家]|老公)$",
+    rf"(?:^|(?!{HAN}).|[是叫找给由让请到系和成加我打收为改换写填注用下问的婆妈爸事友女儿妇放理书计家报替转接]|老公)$",
     re.S,
 )
 _RECEIVE = re.compile(
-    r"代收|亲收|签收|收件|收货|收(?![到货藏纳据费腰])|取件|代取|自提"
-    r"|(?:的|这个)(?:订单|快递|包裹|单子|件|货)"
+    r"代收|亲收|签收|收件|收货|收(?![到货藏纳据费腰])|取件|代取|代拿|自提"
+    r"|(?:买|拍|订|下单|付款)的|下的单|的(?:名字?|名义)(?!牌)|(?:的|这个)(?:订单|快递|包裹|单子|件|货)"
 )
 
 
 def _label_end(text: str, pos: int, label: str, link: str) -> int:
     """Return where the name after a label such as 收件人 ends, or -1."""
-    if dotted := _DOTTED.match(text, pos):  # 买买提·艾力
-        return dotted.end()
+    if (foreign := max(transcribed_end(text, pos), latin_end(text, pos))) > 0:
+        return foreign
     titled = _TITLED.match(text, pos)
     if titled and surname(titled.group("name"), 0) and titled.group() != "康师傅":
         return titled.end()
@@ -113,7 +116,7 @@ def _titled_names(text: str) -> Iterator[Hit]:
             if not _BEFORE_NAME.search(text[max(0, pos - 2) : pos]):
                 continue
             around = text[max(0, pos - far) : match.end() + far]
-            if PHONE in around or PLACE in around or _RECEIVE.match(text, match.end()):
+            if _BESIDE.search(around) or _RECEIVE.match(text, match.end()):
                 yield pos, match.end(), "name"
                 break
     for match in _FAMILIAR.finditer(text):
@@ -131,6 +134,10 @@ def _introduced_names(text: str) -> Iterator[Hit]:
         # after a verb (找修修, 写明白) a short name must not start with an everyday word
         if end - pos > 2 or (end > 0 and not (verb and text[pos] in EVERYDAY_SURNAMES)):
             yield pos, end, "name"
+    for match in _RELATED.finditer(text):
+        end = name_end(text, match.end(), 1, soft=1)
+        if end - match.end() > 2 or (end > 0 and text[match.end()] not in EVERYDAY_SURNAMES):
+            yield match.end(), end, "name"
     for match in _BUYER.finditer(text):
         if (end := name_end(text, match.end(), 1)) > 0:
             yield match.end(), end, "name"
@@ -162,13 +169,16 @@ def _neighbour_names(text: str) -> Iterator[Hit]:
     for match in _SEGMENT.finditer(text):  # a phrase that is a usual name and nothing else
         pos, end = match.span()
         around = text[max(0, pos - 20) : end + 20]
-        if (PHONE in around or PLACE in around) and name_end(text, pos, 1) == end:
+        near = _BESIDE.search(text[max(0, pos - 8) : end + 8])
+        if _BESIDE.search(around) and name_end(text, pos, 2 if near else 1) == end:
             yield pos, end, "name"
 
 
 def names(text: str) -> Iterator[Hit]:
     """Yield personal names in a text whose numbers and addresses are already blanked."""
+    yield from transcribed_names(text)
     yield from _label_names(text)
     yield from _titled_names(text)
     yield from _introduced_names(text)
     yield from _neighbour_names(text)
+    yield from latin_names(text)

@@ -28,7 +28,8 @@ _ABROAD = re.compile(
     r"|\+(?!86)\d{1,3}(?:[ -.()]{0,2}\d){7,12}(?!\d)"
 )
 _LOCAL_ABROAD = re.compile(r"(?<!\d)(?:[4-9]\d{3}[ -]?\d{4}|09\d{2}[ -]?\d{3}[ -]?\d{3})(?!\d)")
-_OVERSEAS = re.compile(r"香港|澳门|台湾|港澳|hk", re.I)
+_TAIWAN = re.compile(r"(?<![\d-])09\d{2}-\d{3}-\d{3}(?![\d-])")
+_OVERSEAS = re.compile(r"香港|澳门|台湾|台北|高雄|台中|台南|新竹|港澳|hk", re.I)
 # Ways people group eleven digits: the plain ones need no proof, the other usual ones must not stand in
 # a list of figures; odd ones need a word such as 电话 before them, or to be written with spaces only.
 _PLAIN_GROUPS = {(11,), (3, 4, 4)}
@@ -95,9 +96,14 @@ def mobiles(view: View) -> Iterator[Hit]:
             yield start, tail.end() if tail else end, "mobile"
     for match in _ABROAD.finditer(view.plain):
         yield match.start(), match.end(), "mobile"
+    for match in _TAIWAN.finditer(view.plain):
+        if not order_label(view.plain, match.start()):
+            yield match.start(), match.end(), "mobile"
     for match in _LOCAL_ABROAD.finditer(view.plain):
         around = view.plain[max(0, match.start() - 12) : match.end() + 8]
-        if _OVERSEAS.search(around) and CALL.search(around):
+        told = bool(_OVERSEAS.search(around)) + bool(CALL.search(around))
+        taiwan = match.group().startswith("09") and not order_label(view.plain, match.start())
+        if told > (0 if taiwan else 1):
             yield match.start(), match.end(), "mobile"
 
 

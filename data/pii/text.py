@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "CALL",
+    "CONTACT",
     "HAN",
     "ORDER",
     "OTHER",
@@ -30,8 +31,8 @@ __all__ = [
 ]
 
 # What a found span is blanked with, so that later detectors see a hard boundary there and still
-# know that a number of a person (phone, identity card...) or an address stood at that place.
-PHONE, PLACE, OTHER = "\x00", "\x01", "\x02"
+# know that a number of a person (phone, identity card...), an address or an account stood there.
+PHONE, PLACE, OTHER, CONTACT = "\x00", "\x01", "\x02", "\x04"
 
 Hit = tuple[int, int, str]
 """Start, end and kind of a find."""

@@ -26,6 +26,7 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.tracking import MlflowClient
+from PIL import Image
 from pytorch_lightning.loggers import Logger, MLFlowLogger
 
 from data.files import sha256_file
@@ -129,9 +130,15 @@ def log_snapshot(snapshot: str, rows: Mapping[str, int], folder: Path) -> None:
 
 
 def log_report(metrics: Mapping[str, float], folder: Path) -> None:
-    """Log final figures and every file of a report folder to the open run."""
+    """Log final figures and every file of a report folder to the open run.
+
+    Pictures are logged as images too: MLflow's chart view lays those of several runs side by side.
+    """
     mlflow.log_metrics(dict(metrics))
     mlflow.log_artifacts(str(folder), "report")
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as picture:
+            mlflow.log_image(picture.convert("RGB"), key=path.stem, step=0, synchronous=True)
 
 
 def has_run(run_id: str | None) -> bool:

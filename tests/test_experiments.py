@@ -81,7 +81,9 @@ def test_a_run_holds_what_a_reviewer_needs(recorded):
     assert run["status"] == "FINISHED"
     assert run["dataset"] == [identity]
     assert run["params"]["train.epochs"] == "1"
-    assert {"test/category_macro_f1", "val/emotion_ece", "val/macro_f1", "train/loss"} <= set(run["metrics"])
+    assert {"test/category_macro_f1", "val_exported/emotion_ece", "val/macro_f1", "train/loss"} <= set(
+        run["metrics"]
+    )
     assert {"git_commit", "version.torch", "version.python", "snapshot"} <= set(run["tags"])
     assert "report/category_confusion.png" in run["files"]
     assert "report/emotion_reliability.png" in run["files"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data.pii.text import Hit, View
+from data.pii.text import Hit, View, order_label
 
 __all__ = ["accounts", "mails"]
 
@@ -43,7 +43,8 @@ _WECHAT = re.compile(
 )
 _WXID = re.compile(r"wxid_[A-Za-z0-9]{5,24}", re.I | re.A)
 _QQ = re.compile(
-    r"(?<![a-z\d])(?:qq|扣扣|企鹅|秋秋|球球|加我?个?扣|(?<=[加我的:])q(?=[\d :号是])|q(?=[:号])|q(?=[1-9]\d{6,10}(?!\d)))"
+    r"(?<![a-z\d])(?:qq|扣扣|企鹅|秋秋|球球|加我?个?扣|(?<=[加我的:])q(?=[\d :号是])|q(?=[:号])"
+    r"|q(?= ?(?!20[0-3]\d[01]\d[0-3]\d(?!\d))[1-9]\d{6,10}(?!\d)))"
     rf"(?:号码?|账号|帐号)?{_IS}(?:加我?)?{_IS}(?P<id>[1-9](?: ?\d){{4,11}})(?![\dA-Za-z@])",
     re.I | re.A,
 )
@@ -81,7 +82,8 @@ def accounts(view: View) -> Iterator[Hit]:
     yield from _wechats(view.plain)
     for text in view.readings:
         for match in _QQ.finditer(text):
-            if not re.match(r"[元块个天群积]", text[match.end() : match.end() + 1]):
+            counted = re.match(r"[元块个天群积批款型]", text[match.end() : match.end() + 1])
+            if not counted and not order_label(text, match.start()):
                 yield match.start("id"), match.end("id"), "qq"
     for match in _ALIPAY.finditer(view.plain):
         handle = match.group("id")

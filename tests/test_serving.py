@@ -216,6 +216,8 @@ def policy(taxonomy):
         "孩子被烫伤了你们管不管",
         "客服是傻逼吗",
         "找市監局去",
+        "明天就去消协",
+        "我打12345热线了",
     ],
 )
 def test_explicit_wording_is_red_whatever_the_model_says(policy, text):
@@ -238,6 +240,9 @@ def test_explicit_wording_is_red_whatever_the_model_says(policy, text):
         "单号12315678",
         "好看到想发小红书 已经安利给朋友了",
         "热得嗓子冒烟 赶紧买个风扇",
+        "我不同意取消协议",
+        "制氧机一直嘀嘀报警",
+        "12345上山打老虎",
     ],
 )
 def test_what_only_looks_like_it_is_not(policy, text):

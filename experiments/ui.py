@@ -17,6 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--port", type=int, default=5000)
     options = parser.parse_args(arguments)
+    if not store_uri().startswith("sqlite"):
+        raise SystemExit(f"MLFLOW_TRACKING_URI is {store_uri()}: the runs' page is there")
     connect()
     artifacts = (STATE.resolve() / "artifacts").as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from data.pii.text import Hit, View, order_label
+from data.pii.text import HAN, Hit, View, order_label
 
 __all__ = ["accounts", "mails"]
 
@@ -41,6 +41,12 @@ _WECHAT = re.compile(
     rf"(?P<link>{_LINK})(?P<id>{_HANDLE})",
     re.I | re.A,
 )
+# 加我老婆微信吧，huahua_mama
+_INVITED = re.compile(
+    rf"加{HAN}{{0,5}}(?:[微薇威]信|vx|v|wx)号?(?:吧|呀|啊|哈|哦|好了)?[ ,:]{{1,2}}"
+    rf"(?P<id>{_HANDLE})(?=[ ,.。!~\n]|$)",
+    re.I | re.A,
+)
 _WXID = re.compile(r"wxid_[A-Za-z0-9]{5,24}", re.I | re.A)
 _QQ = re.compile(
     r"(?<![a-z\d])(?:qq|扣扣|企鹅|秋秋|球球|加我?个?扣|(?<=[加我的:])q(?=[\d :号是])|q(?=[:号])"
@@ -63,6 +69,9 @@ _NOT_HANDLE = re.compile(
 def _wechats(text: str) -> Iterator[Hit]:
     for match in _WXID.finditer(text):
         yield match.start(), match.end(), "wechat"
+    for match in _INVITED.finditer(text):
+        if re.search("[a-z]", match.group("id")) and not _NOT_HANDLE.match(match.group("id")):
+            yield *match.span("id"), "wechat"
     for match in _WECHAT.finditer(text):
         start, end = match.span("id")
         invited = match.group("word")[0] in "加+➕"

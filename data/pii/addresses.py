@@ -28,6 +28,7 @@ _ADDRESS_LABEL = re.compile(
     r"|[我回]家)[是在为写: ]*$"
 )
 _FIRM_LABEL = re.compile(r"(?:址|地区|收货)[是为: ]*$")
+_REGION_FIELD = re.compile(r"所在地区?: ?$")  # of a pasted form, down to the district
 _ASKS = re.compile(
     r".{0,10}?(?:能送|能到|能发|送吗|到吗|发吗|可以|几天|多久|包邮|邮费|运费|有店|门店|配送|多少|有货"
     r"|有没有|吗|么|呢|\?|什么时候)"
@@ -72,8 +73,8 @@ def _numbered_house(parts: list[Part], kinds: str) -> bool:
     units = {re.sub(r"^.*\d ?", "", p.text) for p in details}  # "1栋和2栋" compares two houses
     if len(units) > 1 and strong and any(_BUILDING.search(p.text) for p in details):
         return True
-    if len(strong) > 1 and re.search(r"[A-Za-z]座$", details[0].text):
-        return True
+    if len(strong) > 1 and any(re.search(r"[A-Za-z]座$", p.text) for p in details[:2]):
+        return True  # 国贸三期B座2806
     return bool(strong) and "T" in kinds and parts[kinds.index("T")].end <= strong[-1].start
 
 
@@ -84,14 +85,16 @@ def _is_address(text: str, parts: list[Part]) -> bool:
     labelled = bool(_ADDRESS_LABEL.search(head))
     if _numbered_site(parts, kinds, labelled) or _numbered_house(parts, kinds):
         return True
+    if _REGION_FIELD.search(head) and _regions(kinds) > 2:
+        return True
     # no number, but a village or a site under at least two regions, and not "...能送吗"
     site = re.search("[LRV]", kinds)
     above = kinds[: site.start()] if site else kinds
     if _regions(above) < 2 or not (site or "T" in kinds):
         return False
-    if _FIRM_LABEL.search(head):
-        return True
     regions = _regions(kinds)
+    if _FIRM_LABEL.search(head) or ("TV" in kinds and regions > 3):
+        return True
     end = parts[-1].end
     return not _ASKS.match(text[end : end + 14]) and (labelled or bool(site) or regions > 3)
 

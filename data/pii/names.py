@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from data.pii.foreign_names import latin_end, latin_names, transcribed_end, transcribed_names
 from data.pii.name_forms import HAN_CHAR, HAN_WORD, boundary, name_end, surname
 from data.pii.text import CONTACT, HAN, PHONE, PLACE, Hit
-from data.pii.words import COMMON, EVERYDAY_SURNAMES, GIVEN, NEVER, REGION, SURNAMES
+from data.pii.words import COMMON, EVERYDAY_SURNAMES, GIVEN, NAME_WORDS, NEVER, REGION, SURNAMES
 
 __all__ = ["names"]
 
@@ -36,10 +36,13 @@ _LABEL = re.compile(
     r"|入住人|真实姓名|真名|姓名|名字|全名|个人(?:发票)?(?=[ :])|署名|落款|签名|名叫|我叫|本人"
     rf"|人叫|[一有那]个叫|抬头|{_KIN}的?(?:名字)?(?:是|叫))"
     r"(?P<link>(?: ?(?:姓名|名字|名|是我|用|我?(?:妈妈?|爸爸?|老公|老婆|媳妇|同事|朋友"
-    r"|[哥姐弟妹]{1,2})|个人|\(个人\)|就是|就|是|叫做?|为|写的?成?了?|改(?:成|为)?了?|换成|换为|填|写"
+    r"|[哥姐弟妹]{1,2})|个人|\(个人\)|就是|就|是|叫做?|为|写的?成?了?"
+    r"|[改换]一?下(?=[ ,:])|改(?:成|为)?了?|换成|换为|填|写"
     r"|[-:,=【\[(\"“])){0,4} *)"
 )
-_CORRECTED = re.compile(r"应该?是|应为|正确的?是|而?不是|改成了?|改为|换成了?")
+_CORRECTED = re.compile(
+    r"不是[我他她][ ,]{0,2}(?:而?是|叫)|应该?是|应为|正确的?是|而?不是|改成了?|改为|换成了?"
+)
 _NICK = re.compile(rf"{HAN}{{2,4}}(?!{HAN})")
 _HELPER = re.compile(rf"(?<=[找叫])[小阿老]{HAN}(?!{HAN})|[小阿老]{HAN}(?=代收|签收)")
 _FAMILIAR = re.compile(rf"[小阿老]{HAN}(?!{HAN})")
@@ -65,6 +68,12 @@ _BESIDE_NUMBER = re.compile(
 _BESIDE_PLACE = re.compile(rf"{_PAUSE}[{PLACE}]")
 _AFTER_FIND = re.compile(rf"[{PHONE}{PLACE}{CONTACT}]{_PAUSE}(?:请?[转找接])?{_PAUSE}$")
 _BESIDE = re.compile(f"[{PHONE}{PLACE}{CONTACT}]")
+# A field of its own beside phone and address: the name even if it is a word as well (杨梅, 夏天).
+_FIELD = re.compile(
+    rf"(?:(?<=[{PLACE}])[ ,;/\n(]*(?P<mid>{HAN}{{2}})(?: ?收)?[ ,;/\n):]*[{PHONE}]"
+    rf"|(?:^|\n)(?P<first>{HAN}{{2}})(?: ?收)?[ ,;/\n:]*[{PHONE}]+[ ,;/\n]*(?={PLACE})"
+    rf"|(?<=[{PLACE}])[ ,;/\n]*[{PHONE}]+[ ,;/\n]*(?P<last>{HAN}{{2}})(?: ?收)?(?=[ ,.。!~\n]|$))"
+)
 _BEFORE_NAME = re.compile(
     rf"(?:^|(?!{HAN}).|[是叫找给由让请到系和成加我打收为改换写填注用下问的婆妈爸事友女儿妇放理书计家报替转接知喊告]|老公)$",
     re.S,
@@ -183,6 +192,10 @@ def _neighbour_names(text: str) -> Iterator[Hit]:
         follows = boundary(text, end) == 2 and _AFTER_FIND.search(text[max(0, pos - 6) : pos])
         if follows or any(pattern.match(text, end) for pattern in (_RECEIVE, _BESIDE_NUMBER, _BESIDE_PLACE)):
             yield pos, end, "name"
+    for match in _FIELD.finditer(text):
+        field = match.lastgroup or ""
+        if match.group(field) in NAME_WORDS:
+            yield *match.span(field), "name"
     for match in _SEGMENT.finditer(text):  # a phrase that is a usual name and nothing else
         pos, end = match.span()
         around = text[max(0, pos - 20) : end + 20]

@@ -17,6 +17,7 @@ __all__ = [
     "FOLLOWING_WORDS",
     "GIVEN",
     "NAMELIKE",
+    "NAME_WORDS",
     "NEVER",
     "PROVINCES",
     "REGION",
@@ -130,6 +131,13 @@ COMMON = frozenset(group[0] + char for group in _COMMON_GROUPS for char in group
     _words(
         "周大生 周大福 周生生 周黑鸭 孙悟空 康乃馨 张家港 张家界 张小泉 张飞牛 李子园 李子柒"
         " 李维斯 李锦记 江小白 王守义 王老吉 王致和 白云山"
+    )
+)
+# Words of COMMON that are names too, where a name alone can stand: between an address and a phone.
+NAME_WORDS = frozenset(
+    _words(
+        "杨梅 杨树 夏天 崔健 白云 白玉 黎明 安静 安宁 安康 安庆 文静 高雅 江南 江山 黄山 黄河 田园 时光"
+        " 洪亮 明亮 金星 石英 云龙 雷雨 雷锋 康乐 常青 向阳 方正 童心 陶华 白雪"
     )
 )
 # After such a second character a word of COMMON may still open a name: 李子涵, 许可欣.

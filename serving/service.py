@@ -8,6 +8,7 @@ makes the service object, which loads and warms the models, before it reports re
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from typing import Any
 
 import bentoml
@@ -117,8 +118,9 @@ def analyze_batch(request: AnalyzeBatchRequest) -> AnalyzeBatchResponse:
 
 @app.get("/info", summary="Device, threads and versions")
 def info() -> dict[str, Any]:
-    """What is running: models, snapshot, calibration, device, threads."""
-    return _predictor().info()
+    """What is running: models, snapshot, calibration, device, threads, package versions."""
+    packages = ("bentoml", "onnxruntime", "tokenizers", "numpy")
+    return {**_predictor().info(), "versions": {name: version(name) for name in packages}}
 
 
 @app.get("/docs", include_in_schema=False)

@@ -147,6 +147,7 @@ def test_probes_info_and_pages(service):
     assert info["models"]["category"]["threads"] == 1
     assert info["models"]["category"]["device"] == "cpu"
     assert info["shared_encoder"] is True
+    assert set(info["versions"]) >= {"bentoml", "onnxruntime"}
     page = service.get("/docs")
     assert page.status_code == 200
     assert "cdn" not in page.text

@@ -73,7 +73,8 @@ def _numbered_house(parts: list[Part], kinds: str) -> bool:
     units = {re.sub(r"^.*\d ?", "", p.text) for p in details}  # "1栋和2栋" compares two houses
     if len(units) > 1 and strong and any(_BUILDING.search(p.text) for p in details):
         return True
-    if len(strong) > 1 and any(re.search(r"[A-Za-z]座$", p.text) for p in details[:2]):
+    tower = details[1:] if details and details[0].text.endswith("期") else details
+    if len(strong) > 1 and tower and re.search(r"[A-Za-z]座$", tower[0].text):
         return True  # 国贸三期B座2806
     return bool(strong) and "T" in kinds and parts[kinds.index("T")].end <= strong[-1].start
 

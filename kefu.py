@@ -80,7 +80,7 @@ def _serve(options: argparse.Namespace) -> None:
 def _demo(options: argparse.Namespace) -> None:
     from serving.demo import show
 
-    show(options.port, options.picture)
+    show(options.port, options.page)
 
 
 def _doctor(options: argparse.Namespace) -> None:
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=3000)
     demo = add("demo", _demo, "start the service, send it a few chats, and show its answers")
     demo.add_argument("--port", type=int, default=0, help="0 picks a free one")
-    demo.add_argument("--picture", type=Path, help="write the table as SVG too")
+    demo.add_argument("--page", type=Path, help="write the table as HTML too")
     files(add("mask", _mask, "replace personal data in a file by placeholders"))
     add("doctor", _doctor, "check versions, disk, ports, GPU and stores, and say the mend")
     return parser

@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.box import ASCII
 from rich.console import Console
 from rich.table import Table
+from rich.terminal_theme import MONOKAI
 
 __all__ = ["CHATS", "running_service", "show"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOG = Path(".kefu/service.log")
 _COLOURS = {0: "green", 1: "yellow", 2: "dark_orange", 3: "bold red"}
+
+# A font whose Chinese characters are exactly two columns wide keeps the table straight.
+_PAGE = """<!doctype html><meta charset="utf-8"><title>make demo</title><style>{stylesheet}
+body {{ background: {background}; color: {foreground}; margin: 24px; }}
+pre {{ font: 15px/1.25 "Noto Sans Mono CJK SC", "Sarasa Mono SC", monospace; }}</style>
+<pre><code style="font-family: inherit">{code}</code></pre>"""
 
 # Hard ones on purpose: fragments, context that decides, sarcasm, two wishes in one message.
 CHATS: list[dict[str, Any]] = [
@@ -58,16 +66,16 @@ CHATS: list[dict[str, Any]] = [
 ]
 
 
-def show(port: int = 0, picture: Path | None = None) -> None:
+def show(port: int = 0, page: Path | None = None) -> None:
     """Start the service on `port` (0: a free one), print its answers to `CHATS`, stop it.
 
     Args:
-        picture: an SVG file to write the table to as well.
+        page: an HTML file to write the table to as well.
 
     Raises:
         RuntimeError: the service did not become ready; says where its log is.
     """
-    console = Console(width=None if sys.stdout.isatty() and not picture else 132, record=bool(picture))
+    console = Console(width=None if sys.stdout.isatty() and not page else 132, record=bool(page))
     with running_service(port) as address:
         started = time.perf_counter()
         response = httpx.post(f"{address}/analyze_batch", json={"messages": CHATS}, timeout=60)
@@ -80,8 +88,8 @@ def show(port: int = 0, picture: Path | None = None) -> None:
         f"{len(CHATS)} messages in {took * 1000:.0f} ms by {model['category']} and {model['emotion']} "
         f"(snapshot {model['snapshot']}), over HTTP."
     )
-    if picture:
-        console.save_svg(str(picture), title="make demo", clear=False)
+    if page:
+        console.save_html(str(page), theme=MONOKAI, code_format=_PAGE, clear=False)
     console.print(
         "\nWhere to look next\n"
         "  make serve     the service on http://127.0.0.1:3000, its API page at /docs\n"
@@ -92,19 +100,20 @@ def show(port: int = 0, picture: Path | None = None) -> None:
 
 
 def _table(answers: list[dict[str, Any]]) -> Table:
-    table = Table(title="Kefu Lab 客服实验室", show_lines=True)
-    table.add_column("message (… = earlier turns are read too)", ratio=5, overflow="fold")
+    # ASCII lines: the box characters of Chinese fonts are two columns wide.
+    table = Table(title="Kefu Lab 客服实验室", show_lines=True, box=ASCII)
+    table.add_column("message (... earlier turns are read too)", ratio=5, overflow="fold")
     for name, ratio in (("wants", 3), ("second guess", 3), ("feels", 2), ("alert", 4)):
         table.add_column(name, ratio=ratio, overflow="fold")
     for chat, answer in zip(CHATS, answers, strict=True):
         category, emotion, alert = answer["category"], answer["emotion"], answer["alert"]
-        person = " → person" if category["abstain"] else ""
+        person = " -> person" if category["abstain"] else ""
         second = category["top"][1]
         reasons = "；".join(alert["reasons"])
         colour = _COLOURS.get(alert["level"], "white")
         text = chat["text"]
         if chat.get("context"):
-            text = f"… {chat['context'][-1]['text']}\n> {text}"
+            text = f"... {chat['context'][-1]['text']}\n> {text}"
         table.add_row(
             text,
             f"{category['zh']} {category['score']:.0%}{person}",

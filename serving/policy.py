@@ -5,6 +5,7 @@ The rules are data (`policy.yaml`), versioned, and may be replaced by a shop's o
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,12 +168,12 @@ class AlertPolicy:
 
 
 def load_policy(taxonomy: Taxonomy, path: Path | str | None = None) -> AlertPolicy:
-    """Read a policy file; the embedded one when `path` is None.
+    """Read a policy file; `KEFU_POLICY`, or else the embedded one, when `path` is None.
 
     Raises:
         PolicyError: it cannot be read or is wrong; names the rule.
     """
-    source = Path(path) if path else DEFAULT_PATH
+    source = Path(path or os.environ.get("KEFU_POLICY") or DEFAULT_PATH)
     try:
         raw = yaml.safe_load(source.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -152,9 +152,8 @@ def load_predictor(
     category: ModelSource,
     emotion: ModelSource,
     threads: int | None = None,
-    policy: Path | None = None,
 ) -> Predictor:
-    """Open both models, once if they are the same artefact, and the policy (default: embedded).
+    """Open both models, once if they are the same artefact, and the configured alert policy.
 
     Raises:
         BrokenModelError: a folder is damaged or does not fit.
@@ -163,7 +162,7 @@ def load_predictor(
     first = ExportedModel(category.folder, threads)
     second = ExportedModel(emotion.folder, threads) if not _same(category, emotion) else first
     models = {"category": (first, category.name), "emotion": (second, emotion.name)}
-    return Predictor(models, load_policy(first.taxonomy, policy))
+    return Predictor(models)
 
 
 def _same(one: ModelSource, other: ModelSource) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import bentoml
@@ -148,15 +149,11 @@ class Kefu:
     emotion = bentoml.models.BentoModel(read_pins()["emotion"]["tag"])
 
     def __init__(self) -> None:
-        from pathlib import Path
-
         pins = read_pins()
         threads = int(os.environ.get("KEFU_THREADS", "0")) or max(1, default_threads() // _workers())
-        policy = os.environ.get("KEFU_POLICY")
         self.predictor = load_predictor(
             ModelSource(Path(self.category.path), pins["category"]["name"]),
             ModelSource(Path(self.emotion.path), pins["emotion"]["name"]),
             threads=threads,
-            policy=Path(policy) if policy else None,
         )
         self.predictor.warm_up()

@@ -299,6 +299,18 @@ def test_a_wrong_policy_is_named(taxonomy, damage, message):
         AlertPolicy(raw, taxonomy)
 
 
+def test_a_shops_own_policy_counts_for_every_answer(exported, taxonomy, tmp_path, monkeypatch):
+    raw = yaml.safe_load(DEFAULT_PATH.read_text(encoding="utf-8"))
+    raw["version"] = 42
+    raw["triggers"].append({"name": "tea", "zh": "要茶", "level": 3, "any": ["凉茶"]})
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(raw, allow_unicode=True), encoding="utf-8")
+    monkeypatch.setenv("KEFU_POLICY", str(path))
+    source = ModelSource(exported, "tiny@1")
+    answer = load_predictor(source, source, threads=1).analyze([AnalyzeRequest(text="来杯凉茶")])[0]
+    assert (answer.alert.level, answer.model.policy) == (3, 42)
+
+
 def test_missing_policy_file_is_named(taxonomy, tmp_path):
     with pytest.raises(PolicyError, match=r"own\.yaml"):
         load_policy(taxonomy, tmp_path / "own.yaml")

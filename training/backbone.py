@@ -61,7 +61,7 @@ def load_backbone(
         texts: normalised texts whose pieces the cut vocabulary must keep (builtin only).
         margin: further multi-character pieces to keep, the most probable first (builtin only).
         layers: keep only the first so many layers; None keeps all.
-        dropout: inside the encoder's layers. Zero trains a third faster on a CPU.
+        dropout: inside the encoder's layers. Zero trains faster on a CPU.
 
     Raises:
         FileNotFoundError: the wheel for `builtin` is missing.

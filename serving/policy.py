@@ -84,7 +84,9 @@ class AlertPolicy:
             where = f"{source}: emotions.{key}"
             rule = rules.get(key)
             if not isinstance(rule, dict):
-                raise PolicyError(f"{where}: is missing; give it a level")
+                raise PolicyError(
+                    f"{where}: is missing; give it a level, or set KEFU_POLICY to a policy of your schema"
+                )
             self._base[key] = self._level(rule.get("level"), where)
             if strong := rule.get("strong"):
                 self._labels.append(self._label(

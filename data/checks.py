@@ -1,4 +1,4 @@
-"""Checks that examples are fit to learn from, and the data card that shows what they are.
+"""Checks that examples are fit to learn from.
 
 Fails (exit status 1) with every finding listed; the card is written either way.
 """
@@ -6,23 +6,23 @@ Fails (exit status 1) with every finding listed; the card is written either way.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import yaml
 
 from data import pii
+from data.card import data_card, write_card
 from data.example import Example, read_examples
-from data.files import atomic_write, write_json
 from data.split import near_duplicates
 from data.taxonomy import Taxonomy, load_taxonomy
 from data.text import normalise
 
-__all__ = ["CheckConfig", "check_examples", "data_card", "main"]
+__all__ = ["CheckConfig", "check_examples", "implicit_shares", "main", "read_obvious_words"]
 
 # Names and addresses are found by wording and may be invented; these kinds are numbers that ring.
 _REAL_KINDS = {"mobile", "landline", "id_card", "bank_card", "passport", "email"}
@@ -43,6 +43,10 @@ class CheckConfig:
     min_emotions_per_category: int = 4
     min_hard_per_category: int = 10
     """Rows marked with the neighbouring category they could be taken for."""
+    obvious_words: str = ""
+    """YAML file, category to a regular expression of the words that name it outright; empty skips."""
+    min_implicit_share: float = 0.33
+    """Messages of each listed category without those words."""
     max_template_share: float = 0.01
     """Rows that may share one run of eight characters."""
     near_duplicate: float = 0.9
@@ -58,6 +62,7 @@ def check_examples(examples: Sequence[Example], taxonomy: Taxonomy, config: Chec
     if findings:
         return findings  # everything below counts by label
     findings += _counts(examples, taxonomy, config)
+    findings += _implicit(examples, taxonomy, config)
     findings += _duplicates(examples, config)
     findings += _templates(examples, config)
     findings += _personal_data(examples)
@@ -117,6 +122,47 @@ def _counts(examples: Sequence[Example], taxonomy: Taxonomy, config: CheckConfig
     return findings
 
 
+def _implicit(examples: Sequence[Example], taxonomy: Taxonomy, config: CheckConfig) -> list[str]:
+    if not config.obvious_words:
+        return []
+    findings = []
+    for key, share in implicit_shares(examples, read_obvious_words(config.obvious_words, taxonomy)).items():
+        if share < config.min_implicit_share:
+            findings.append(
+                f"category {key}: {share:.2f} of the messages lack its obvious words, at least "
+                f"{config.min_implicit_share} are wanted"
+            )
+    return findings
+
+
+def read_obvious_words(path: Path | str, taxonomy: Taxonomy) -> dict[str, re.Pattern[str]]:
+    """Category to the pattern of the words that name it outright.
+
+    Raises:
+        ValueError: names the entry that is no category or no regular expression.
+    """
+    patterns = {}
+    for key, words in yaml.safe_load(Path(path).read_text(encoding="utf-8")).items():
+        if key not in taxonomy.category:
+            raise ValueError(f"{path}: {key!r} is no category of the label schema")
+        try:
+            patterns[key] = re.compile(words)
+        except re.error as error:
+            raise ValueError(f"{path}: {key}: {words!r} is no regular expression: {error}") from error
+    return patterns
+
+
+def implicit_shares(examples: Sequence[Example], words: Mapping[str, re.Pattern[str]]) -> dict[str, float]:
+    """By category, the share of single messages that say their wish without the words that name it."""
+    seen: Counter[str] = Counter()
+    implicit: Counter[str] = Counter()
+    for row in examples:
+        if row.conversation is None and row.category in words:
+            seen[row.category] += 1
+            implicit[row.category] += not words[row.category].search(normalise(row.text))
+    return {key: implicit[key] / seen[key] for key in words if seen[key]}
+
+
 def _duplicates(examples: Sequence[Example], config: CheckConfig) -> list[str]:
     findings = []
     single = [row for row in examples if row.conversation is None]
@@ -165,76 +211,6 @@ def _personal_data(examples: Sequence[Example]) -> list[str]:
     return findings
 
 
-def data_card(examples: Sequence[Example], taxonomy: Taxonomy) -> dict[str, Any]:
-    """Counts a reader of the data wants to see."""
-    single = [row for row in examples if row.conversation is None]
-    lengths = np.array([len(row.text) for row in examples])
-    quantiles = np.percentile(lengths, [0, 5, 25, 50, 75, 95, 100]).astype(int).tolist()
-    table: dict[str, dict[str, int]] = {key: dict.fromkeys(taxonomy.emotion, 0) for key in taxonomy.category}
-    for row in examples:
-        table[row.category][row.emotion] += 1
-    return {
-        "rows": len(examples),
-        "single_messages": len(single),
-        "conversations": len({row.conversation for row in examples if row.conversation}),
-        "rows_with_context": sum(bool(row.context) for row in examples),
-        "hard_rows": sum(bool(row.neighbour) for row in examples),
-        "authors": dict(Counter(row.author for row in examples)),
-        "emotions": dict(Counter(row.emotion for row in examples)),
-        "length_quantiles_0_5_25_50_75_95_100": quantiles,
-        "category_by_emotion": table,
-    }
-
-
-def write_card(folder: Path, card: dict[str, Any], taxonomy: Taxonomy, lengths: Sequence[int]) -> None:
-    """Write the card as JSON, Markdown and a picture."""
-    write_json(folder / "card.json", card)
-    emotions = list(taxonomy.emotion)
-    lines = [
-        "# Data card",
-        "",
-        f"{card['rows']} labelled customer messages: {card['single_messages']} single ones and "
-        f"{card['rows'] - card['single_messages']} turns of {card['conversations']} conversations, "
-        f"by {len(card['authors'])} authors. {card['hard_rows']} are marked as hard.",
-        "",
-        "| category | " + " | ".join(emotions) + " | all |",
-        "|---|" + "---:|" * (len(emotions) + 1),
-    ]
-    for key, counts in card["category_by_emotion"].items():
-        cells = [str(counts[emotion]) for emotion in emotions]
-        name = f"{key} {taxonomy.category[key].zh}"
-        lines.append(f"| {name} | {' | '.join(cells)} | {sum(counts.values())} |")
-    with atomic_write(folder / "README.md") as handle:
-        handle.write("\n".join(lines) + "\n")
-    _picture(folder / "card.png", card, emotions, lengths)
-
-
-def _picture(path: Path, card: dict[str, Any], emotions: list[str], lengths: Sequence[int]) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    categories = list(card["category_by_emotion"])
-    counts = np.array([[card["category_by_emotion"][key][name] for name in emotions] for key in categories])
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 12), layout="constrained", width_ratios=[2, 1])
-    bottom = np.zeros(len(categories))
-    colours = ["#4caf50", "#9e9e9e", "#ffb300", "#ef6c00", "#5c6bc0", "#c62828"]
-    for index, name in enumerate(emotions):
-        colour = colours[index % len(colours)]
-        left.barh(categories, counts[:, index], left=bottom, label=name, color=colour)
-        bottom += counts[:, index]
-    left.invert_yaxis()
-    left.tick_params(axis="y", labelsize=7)
-    left.set(title="messages by category and emotion", ylim=(len(categories), -1))
-    left.legend(fontsize=8, loc="upper right")
-    left.set_xlim(0, counts.sum(axis=1).max() * 1.25)
-    right.hist(np.minimum(lengths, 150), bins=30, color="#5c6bc0")
-    right.set(title="length of messages", xlabel="characters (150 and more in the last bar)")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Stage `check`: the data card, and exit status 1 with the findings if there are any."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -252,7 +228,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = [row for row in examples if row.category in taxonomy.category]
     known = [row for row in known if row.emotion in taxonomy.emotion]
     if known:
-        card = data_card(known, taxonomy)
+        words = read_obvious_words(config.obvious_words, taxonomy) if config.obvious_words else {}
+        card = data_card(known, taxonomy, implicit_shares(known, words))
         write_card(options["output"], card, taxonomy, [len(row.text) for row in known])
     if findings:
         for finding in findings[:200]:

@@ -51,8 +51,10 @@ class SplitConfig:
     """Share of groups for the figures that are reported."""
     near_duplicate: float = 0.85
     """Cosine of character trigrams from which two messages stay in one split."""
+    val_authors: tuple[str, ...] = ()
+    """Authors whose rows are the validation, all of them; `val` is then not used."""
     test_authors: tuple[str, ...] = ()
-    """Authors that are wholly left out for the test; `test` is then not used."""
+    """The same for the test: its figures are then those of people whom training never met."""
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -60,6 +62,8 @@ class SplitConfig:
             raise ValueError("split: val and test must be shares whose sum is below 1")
         if not 0.5 <= self.near_duplicate <= 1:
             raise ValueError("split: near_duplicate must be between 0.5 and 1")
+        if both := set(self.val_authors) & set(self.test_authors):
+            raise ValueError(f"split: {sorted(both)[0]!r} is in val_authors and in test_authors")
 
 
 @dataclass(frozen=True)
@@ -75,34 +79,41 @@ def split_examples(examples: Sequence[Example], config: SplitConfig) -> dict[str
     """Deal examples into train, val and test, grouped, and spread evenly over the categories.
 
     Raises:
-        ValueError: a split would be empty, or an author to leave out does not occur.
+        ValueError: a split would be empty, or an author named in the settings does not occur.
     """
-    missing = set(config.test_authors) - {example.author for example in examples}
-    if missing:
-        raise ValueError(f"split.test_authors: {sorted(missing)[0]!r} wrote none of the examples")
+    authors = {example.author for example in examples}
+    chosen = {"val": config.val_authors, "test": config.test_authors}
+    for name, wanted in chosen.items():
+        if missing := set(wanted) - authors:
+            raise ValueError(
+                f"split.{name}_authors: {sorted(missing)[0]!r} wrote none of the examples; "
+                "name authors of this data, or leave the list empty to split by shares"
+            )
     groups: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(_groups(examples, config.near_duplicate)):
         groups[int(group)].append(index)
-    held_out = [
-        group
-        for group, rows in groups.items()
-        if any(examples[row].author in config.test_authors for row in rows)
-    ]
-    # A near-duplicate of a left-out author's row leaves with it, so that the test stays unseen.
-    assigned = {row: "test" for group in held_out for row in groups[group]}
+    assigned: dict[int, str] = {}
+    held_out: set[int] = set()
+    for name, wanted in chosen.items():
+        for group, rows in groups.items():
+            # A near-duplicate of a left-out author's row leaves with it, so that it stays unseen.
+            if any(examples[row].author in wanted for row in rows):
+                assigned.update(dict.fromkeys(rows, name))
+                held_out.add(group)
     by_category: dict[str, list[int]] = defaultdict(list)
     for group, rows in groups.items():
-        if group not in set(held_out):
+        if group not in held_out:
             by_category[examples[rows[-1]].category].append(group)
     generator = np.random.default_rng(config.seed)
-    test_share = 0.0 if config.test_authors else config.test
+    shares = {name: 0.0 if chosen[name] else share for name, share in
+              (("test", config.test), ("val", config.val))}  # fmt: skip
     # Shares are carried over from one category to the next, so rounding does not pile up.
     debt = {"test": 0.0, "val": 0.0}
     for category in sorted(by_category):
         members = sorted(by_category[category], key=lambda g: examples[groups[g][0]].id)
         order = generator.permutation(len(members))
         position = 0
-        for name, share in (("test", test_share), ("val", config.val)):
+        for name, share in shares.items():
             debt[name] += share * len(members)
             take = min(int(debt[name] + 0.5), len(members) - position - 1)
             take = max(take, 0)
@@ -239,18 +250,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--examples", required=True, type=Path)
     parser.add_argument("--taxonomy", type=Path, help="label schema; the embedded one if left out")
     parser.add_argument("--output", required=True, type=Path)
-    parser.add_argument("--val", type=float, default=defaults.val)
-    parser.add_argument("--test", type=float, default=defaults.test)
-    parser.add_argument("--near-duplicate", type=float, default=defaults.near_duplicate)
-    parser.add_argument("--test-authors", nargs="*", default=[])
+    for name in ("val", "test", "near_duplicate"):
+        parser.add_argument(f"--{name}", type=float, default=getattr(defaults, name))
+    for name in ("val_authors", "test_authors"):
+        parser.add_argument(f"--{name}", nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=defaults.seed)
     options = parser.parse_args(arguments)
     config = SplitConfig(
-        options.val,
-        options.test,
-        options.near_duplicate,
-        tuple(options.test_authors),
-        options.seed,
+        val=options.val,
+        test=options.test,
+        near_duplicate=options.near_duplicate,
+        val_authors=tuple(options.val_authors),
+        test_authors=tuple(options.test_authors),
+        seed=options.seed,
     )
     taxonomy = load_taxonomy(options.taxonomy)
     examples = read_examples(options.examples)

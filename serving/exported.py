@@ -19,7 +19,7 @@ from data.taxonomy import Taxonomy, parse_taxonomy
 
 __all__ = ["BrokenModelError", "ExportedModel", "default_threads", "verify_folder"]
 
-FORMAT = 1
+FORMAT = 2
 REQUIRED = (
     "model.onnx",
     "tokenizer.json",
@@ -150,7 +150,7 @@ class ExportedModel:
             rows = order[start : start + batch_size]
             inputs = self.encoder.pad([encoded[row] for row in rows]).inputs()
             if self.ngrams:
-                inputs["ngram_ids"] = self.ngrams.batch([messages[row][0] for row in rows])
+                inputs |= self.ngrams.batch([messages[row] for row in rows])
             for task, values in zip(self.tasks, self.session.run(names, inputs), strict=True):
                 out[task][rows] = values
         return out
@@ -160,8 +160,11 @@ class ExportedModel:
     ) -> dict[str, NDArray[np.float32]]:
         """Calibrated probabilities by task, float32 [messages, labels], in the messages' order."""
         result = {}
+        in_context = np.array([bool(context) for _, context in messages], bool)
         for task, logits in self.logits(messages, batch_size).items():
-            scaled = logits / self.calibration[task]["temperature"]
+            stored = self.calibration[task]
+            temperature = np.where(in_context, stored["context_temperature"], stored["temperature"])
+            scaled = logits / temperature[:, None].astype(np.float32)
             scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
             result[task] = scaled / scaled.sum(axis=1, keepdims=True)
         return result

@@ -75,6 +75,10 @@ class AlertPolicy:
         if not isinstance(raw, dict) or not isinstance(raw.get("version"), int):
             raise PolicyError(f"{source}: version: expected an integer")
         self.version: int = raw["version"]
+        above = raw.get("red_above", "model")
+        if above != "model" and not (isinstance(above, int | float) and 0 < above <= 1):
+            raise PolicyError(f"{source}: red_above: {above!r} must be a probability above 0, or 'model'")
+        self.red_above: float | None = None if above == "model" else float(above)
         self._levels = {alert.level: alert.zh for alert in taxonomy.alerts}
         self._names = {emotion.key: emotion.zh for emotion in taxonomy.emotions}
         rules = raw.get("emotions") or {}
@@ -114,9 +118,9 @@ class AlertPolicy:
         if label not in taxonomy.label_map(task).labels:
             raise PolicyError(f"{where}: label {label!r} is no {task} of the label schema")
         above = rule.get("above")
-        if above != "model" and not (isinstance(above, int | float) and 0 <= above <= 1):
-            raise PolicyError(f"{where}: above {above!r} must be a probability or 'model'")
-        limit = None if above == "model" else float(above)
+        if above != "red_above" and not (isinstance(above, int | float) and 0 <= above <= 1):
+            raise PolicyError(f"{where}: above {above!r} must be a probability or 'red_above'")
+        limit = None if above == "red_above" else float(above)
         level = self._level(rule.get("level"), where)
         return _LabelRule(task, label, limit, level, str(rule.get("zh", label)))
 
@@ -139,18 +143,19 @@ class AlertPolicy:
         """Chinese name of a level."""
         return self._levels[level]
 
-    def alert(self, text: str, probabilities: Probabilities, red_above: float) -> Alert:
+    def alert(self, text: str, probabilities: Probabilities, model_red_above: float) -> Alert:
         """The alert of one message.
 
         Args:
             text: the customer's message.
             probabilities: by task, label to probability; a task may be missing.
-            red_above: what "model" stands for in the policy.
+            model_red_above: the threshold stored with the model, for a policy that names none.
 
         Returns:
             The highest level that a rule gives, with the reasons of that level.
         """
         found: list[tuple[int, str]] = []
+        red_above = model_red_above if self.red_above is None else self.red_above
         emotions = probabilities.get("emotion")
         if emotions:
             top = max(emotions, key=lambda key: emotions[key])

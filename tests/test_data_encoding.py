@@ -80,7 +80,7 @@ def test_ngrams_are_stable_distinct_and_padded():
     view = NgramView(1000)
     assert view.ids("退款") == view.ids("退款")
     assert view.ids("ＡＢ") == view.ids("ab")
-    ids = view.batch(["退款什么时候到", "好"])
+    ids = view.batch([("退款什么时候到", ()), ("好", ())])["ngram_ids"]
     assert ids.shape[0] == 2
     assert (ids[1] == 0).any()
     assert ids.max() < 1000
@@ -88,3 +88,19 @@ def test_ngrams_are_stable_distinct_and_padded():
     assert NgramView(131072).ids("好") == [44200, 26665, 123837, 41892, 56429, 12541]
     with pytest.raises(ValueError, match="buckets"):
         NgramView(1)
+
+
+def test_ngrams_of_the_context_tell_who_spoke():
+    view = NgramView(131072)
+    asked, said = view.context_ids([Turn("agent", "几码")]), view.context_ids([Turn("customer", "几码")])
+    assert asked
+    assert said
+    assert not set(asked) & set(said)
+    older = [Turn("agent", "您好"), Turn("customer", "在吗")]
+    latest = [Turn("customer", "换货"), Turn("customer", "小了"), Turn("agent", "几码")]
+    assert set(view.context_ids(older + latest)) == set(view.context_ids(latest))
+    batch = view.batch([("38", latest), ("在吗", ())])
+    assert set(batch) == {"ngram_ids", "context_ngram_ids"}
+    assert batch["context_ngram_ids"][0].any()
+    assert not batch["context_ngram_ids"][1].any()
+    assert view.batch([])["ngram_ids"].shape[0] == 0

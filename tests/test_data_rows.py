@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from data.checks import CheckConfig, check_examples, data_card
+from data.card import data_card
+from data.checks import CheckConfig, check_examples, implicit_shares, read_obvious_words
 from data.checks import main as check_main
 from data.example import Example, Turn, read_examples, write_examples
 from data.files import atomic_write, read_jsonl, write_jsonl
@@ -127,6 +128,18 @@ def test_authors_can_be_left_out(corpus):
     assert {one.author for one in splits["test"] if one.author == author}
     with pytest.raises(ValueError, match="nobody"):
         split_examples(corpus, SplitConfig(test_authors=("nobody",)))
+    with pytest.raises(ValueError, match=r"split.val_authors: 'nobody'"):
+        split_examples(corpus, SplitConfig(val_authors=("nobody",)))
+    with pytest.raises(ValueError, match="val_authors and in test_authors"):
+        SplitConfig(val_authors=("lin",), test_authors=("lin",))
+
+
+def test_validation_and_test_may_each_be_an_author(corpus):
+    splits = split_examples(corpus, SplitConfig(val_authors=("wong",), test_authors=("chen",)))
+    assert {one.author for one in splits["train"]} == {one.author for one in corpus} - {"wong", "chen"}
+    for name, author in (("val", "wong"), ("test", "chen")):
+        mine = [one for one in splits[name] if one.author == author]
+        assert len(mine) > 0.98 * len(splits[name])
 
 
 def test_snapshot_round_trip_and_tampering(tmp_path, snapshot, taxonomy):
@@ -209,6 +222,29 @@ def test_counts_are_checked(taxonomy):
         "hard messages",
     ):
         assert any(part in finding for finding in findings), part
+
+
+def test_messages_that_name_their_category_outright(tmp_path, taxonomy):
+    words = tmp_path / "words.yaml"
+    words.write_text("invoice_request: 发票|开票\n", encoding="utf-8")
+    rows = [
+        row("1", "发票能开吗", category="invoice_request"),
+        row("2", "要報銷的單子", category="invoice_request"),
+    ]
+    config = dataclasses.replace(LENIENT, obvious_words=str(words), min_implicit_share=0.5)
+    assert implicit_shares(rows, read_obvious_words(words, taxonomy)) == {"invoice_request": 0.5}
+    assert check_examples(rows, taxonomy, config) == []
+    findings = check_examples([*rows, row("3", "開票嗎", category="invoice_request")], taxonomy, config)
+    assert findings == [
+        "category invoice_request: 0.33 of the messages lack its obvious words, at least 0.5 are wanted"
+    ]
+
+
+@pytest.mark.parametrize(("entry", "problem"), [("bill: 票", "'bill'"), ("greeting: '('", "no regular")])
+def test_wrong_obvious_words_are_named(tmp_path, taxonomy, entry, problem):
+    (tmp_path / "words.yaml").write_text(entry, encoding="utf-8")
+    with pytest.raises(ValueError, match=problem):
+        read_obvious_words(tmp_path / "words.yaml", taxonomy)
 
 
 def test_check_stage_writes_the_card_and_fails(tmp_path, few, capsys):

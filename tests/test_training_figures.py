@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from data.example import Turn
 from data.ngrams import NgramView
 from training.calibrate import (
     Calibration,
@@ -20,7 +21,7 @@ from training.calibrate import (
 )
 from training.config import ThresholdConfig
 from training.evaluate import evaluate_task, polarity_accuracy
-from training.lexical import fit_lexical, ngram_matrix
+from training.lexical import fit_lexical, ngram_matrices
 from training.metrics import expected_calibration_error, macro_f1, per_class, top_k_accuracy
 from training.report import write_report
 
@@ -66,13 +67,37 @@ def test_two_views_are_better_than_each(answers, taxonomy):
     views = [generator.normal(size=(400, 6)) * size for size in (1.0, 3.0)]
     for view, gain in zip(views, (1.2, 3.6), strict=True):
         view[np.arange(400), target] += gain
-    found = calibrate({"emotion": (views[0], views[1])}, {"emotion": target}, taxonomy, ThresholdConfig())
+    found = calibrate(
+        {"emotion": (views[0], views[1])},
+        {"emotion": target},
+        np.zeros(400, bool),
+        taxonomy,
+        ThresholdConfig(),
+    )
     weight = found.tasks["emotion"].lexical_weight
     joint = views[0] + weight * views[1]
     assert 0.1 < weight < 1
     best = max((view.argmax(1) == target).mean() for view in views)
     assert (joint.argmax(1) == target).mean() > best + 0.03
     assert Calibration.from_dict(found.as_dict()) == found
+
+
+def test_messages_in_context_get_a_temperature_of_their_own(answers, taxonomy):
+    target, logits = answers
+    in_context = np.arange(400) % 2 == 1
+    overconfident = np.where(in_context[:, None], logits * 3, logits)
+    found = calibrate(
+        {"emotion": (overconfident, None)}, {"emotion": target}, in_context, taxonomy, ThresholdConfig()
+    ).tasks["emotion"]
+    assert found.context_temperature / found.temperature == pytest.approx(3, rel=0.2)
+    scores = found.probabilities(overconfident, None, in_context)
+    errors = [expected_calibration_error(target[rows], scores[rows])[0] for rows in (in_context, ~in_context)]
+    common = np.exp(log_softmax(overconfident / fit_temperature(overconfident, target)))
+    assert errors[0] < expected_calibration_error(target[in_context], common[in_context])[0]
+    few = np.arange(400) < 20
+    alike = calibrate({"emotion": (logits, None)}, {"emotion": target}, few, taxonomy, ThresholdConfig())
+    common = fit_temperature(logits, target)
+    assert alike.tasks["emotion"].context_temperature == pytest.approx(common)
 
 
 def test_abstaining_reaches_the_wanted_accuracy_within_its_limit(answers):
@@ -109,11 +134,24 @@ def test_lexical_view_learns_words_and_its_table_says_the_same():
     texts = ["我要退款", "退款多久", "给我退钱", "发票怎么开", "开发票", "要发票报销"] * 5
     labels = [0, 0, 0, 2, 2, 2] * 5
     view = NgramView(4096)
-    model = fit_lexical(texts, labels, 3, view, 1.0)
-    margins = model.margins(["退款啥时候", "发票呢"], view)
+    model = fit_lexical([(text, ()) for text in texts], labels, 3, view, 1.0)
+    margins = model.margins([("退款啥时候", ()), ("发票呢", ())], view)
     assert margins.argmax(1).tolist() == [0, 2]
     assert (margins[:, 1] < margins.max(1) - 0.5).all()  # the label that no row has
-    assert ngram_matrix(["退款"], view).sum() == len(set(view.ids("退款")))
+    message, context = ngram_matrices([("退款", (Turn("agent", "您好"),))], view)
+    assert message.sum() == len(set(view.ids("退款")))
+    assert context.sum() == len(set(view.context_ids([Turn("agent", "您好")])))
+
+
+def test_lexical_view_reads_what_the_agent_asked():
+    asked = [Turn("agent", "请问您想换几码呢")], [Turn("agent", "抬头开个人还是公司呢")]
+    answers = ["38", "要公司", "嗯", "是的", "42", "个人"]
+    rows = [(answer, context) for answer in answers for context in asked]
+    view = NgramView(4096)
+    model = fit_lexical(rows, [0, 1] * len(answers), 2, view, 1.0)
+    margins = model.margins([("对", asked[0]), ("对", asked[1]), ("对", ())], view)
+    assert margins[:2].argmax(1).tolist() == [0, 1]
+    assert abs(margins[2, 0] - margins[2, 1]) < abs(margins[0, 0] - margins[0, 1])
 
 
 def test_polarity(taxonomy):

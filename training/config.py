@@ -49,10 +49,13 @@ class BackboneConfig:
     """Multi-character pieces kept beyond those in use (builtin)."""
     layers: int | None = None
     """Keep the first so many layers; null keeps all."""
+    frozen_layers: int = 0
+    """The lowest so many layers, and the embeddings below them, stay as pretrained; 0 trains all."""
 
     def __post_init__(self) -> None:
         _require(self.margin >= 0, "backbone.margin", "must not be negative")
         _require(self.layers is None or self.layers > 0, "backbone.layers", "must be positive")
+        _require(self.frozen_layers >= 0, "backbone.frozen_layers", "must not be negative")
 
 
 @dataclass(frozen=True)

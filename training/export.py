@@ -32,7 +32,7 @@ from training.train import TrainResult
 
 __all__ = ["FORMAT", "ExportError", "export_model", "export_onnx"]
 
-FORMAT = 1
+FORMAT = 2
 PROBES: tuple[Message, ...] = (
     ("在吗", ()),
     ("我要退货，鞋子大了一码，申请之后寄到哪里", ()),
@@ -101,10 +101,9 @@ def export_onnx(network: ChatNetwork, encoder: InputEncoder, ngrams: NgramView |
     """
     network = network.eval().float().cpu()
     inputs = _inputs(list(PROBES), encoder, ngrams)
-    batch, length, grams = (torch.export.Dim(name) for name in ("batch", "length", "grams"))
-    shapes = {name: {0: batch, 1: length} for name in inputs}
-    if "ngram_ids" in inputs:
-        shapes["ngram_ids"] = {0: batch, 1: grams}
+    names = ("batch", "length", "ngram_ids", "context_ngram_ids")
+    sizes = {name: torch.export.Dim(name) for name in names}
+    shapes = {name: {0: sizes["batch"], 1: sizes.get(name, sizes["length"])} for name in inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -132,5 +131,5 @@ def export_onnx(network: ChatNetwork, encoder: InputEncoder, ngrams: NgramView |
 def _inputs(messages: Sequence[Message], encoder: InputEncoder, ngrams: NgramView | None) -> dict[str, Any]:
     inputs = encoder.pad(encoder.encode(messages)).inputs()
     if ngrams:
-        inputs["ngram_ids"] = ngrams.batch([text for text, _ in messages])
+        inputs |= ngrams.batch(messages)
     return inputs

@@ -4,7 +4,9 @@ of the two views, the temperature and the thresholds."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +16,37 @@ from pytorch_lightning.loggers import Logger
 
 from data.encoding import Message
 from data.example import Example
+from data.ngrams import NgramView
 from data.split import Snapshot
+from data.taxonomy import LabelMap
 from training.calibrate import Calibration, calibrate
 from training.config import TrainingConfig
 from training.lexical import LexicalModel, fit_lexical
 from training.train import TrainResult, train
 
-__all__ = ["encoder_logits", "fit_model"]
+__all__ = ["Views", "encoder_logits", "fit_lexical_views", "fit_model", "targets", "train_views"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Views:
+    """The trained parts before they are joined."""
+
+    result: TrainResult
+    lexical: dict[str, LexicalModel]
+    """By task; empty if the configuration leaves the n-gram view out."""
+
+    def logits(self, examples: Sequence[Example]) -> dict[str, tuple[Floats, Floats | None]]:
+        """By task the encoder's logits and the n-gram view's margins (or None), [examples, labels]."""
+        messages = [(row.text, row.context) for row in examples]
+        encoder = encoder_logits(self.result, examples)
+        return {task: (values, self._margins(task, messages)) for task, values in encoder.items()}
+
+    def _margins(self, task: str, messages: Sequence[Message]) -> Floats | None:
+        if self.result.ngrams is None:
+            return None
+        return self.lexical[task].margins(messages, self.result.ngrams)
 
 
 def fit_model(
@@ -36,38 +62,48 @@ def fit_model(
     Returns:
         The result, whose network now has both views joined, and its calibration.
     """
-    result = train(config, snapshot, checkpoints, logger, callbacks, progress)
-    val = snapshot.splits["val"]
-    encoder = encoder_logits(result, val)
-    lexical = _fit_lexical_views(result, snapshot)
-    margins = {
-        task: model.margins([row.text for row in val], result.ngrams)  # type: ignore[arg-type]
-        for task, model in lexical.items()
-    }
-    target = {
-        task: np.array([labels.label2id[getattr(row, task)] for row in val])
-        for task, labels in result.label_maps.items()
-    }
-    logits = {task: (values, margins.get(task)) for task, values in encoder.items()}
-    calibration = calibrate(logits, target, snapshot.taxonomy, config.thresholds)
-    if lexical:
-        _join(result, lexical, calibration)
+    views = train_views(config, snapshot, checkpoints, logger, callbacks, progress)
+    result, val = views.result, snapshot.splits["val"]
+    logits, target = views.logits(val), targets(val, result.label_maps)
+    in_context = np.array([bool(row.context) for row in val])
+    calibration = calibrate(logits, target, in_context, snapshot.taxonomy, config.thresholds)
+    if views.lexical:
+        _join(result, views.lexical, calibration)
     return result, calibration
 
 
-def _fit_lexical_views(result: TrainResult, snapshot: Snapshot) -> dict[str, LexicalModel]:
+def train_views(
+    config: TrainingConfig,
+    snapshot: Snapshot,
+    checkpoints: Path,
+    logger: Logger | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> Views:
+    """Train both views on `train`, not yet weighted against each other; arguments as for `train`."""
+    result = train(config, snapshot, checkpoints, logger, callbacks, progress)
     if result.ngrams is None:
-        return {}
-    rows = snapshot.splits["train"]
+        return Views(result, {})
+    rows, strength = snapshot.splits["train"], config.train.ngram_strength
+    return Views(result, fit_lexical_views(rows, result.label_maps, result.ngrams, strength))
+
+
+def fit_lexical_views(
+    rows: Sequence[Example], label_maps: dict[str, LabelMap], ngrams: NgramView, strength: float
+) -> dict[str, LexicalModel]:
+    """The n-gram view of each task."""
+    messages = [(row.text, row.context) for row in rows]
     return {
-        task: fit_lexical(
-            [row.text for row in rows],
-            [labels.label2id[getattr(row, task)] for row in rows],
-            len(labels.labels),
-            result.ngrams,
-            result.config.train.ngram_strength,
-        )
-        for task, labels in result.label_maps.items()
+        task: fit_lexical(messages, target.tolist(), len(label_maps[task].labels), ngrams, strength)
+        for task, target in targets(rows, label_maps).items()
+    }
+
+
+def targets(rows: Sequence[Example], label_maps: dict[str, LabelMap]) -> dict[str, NDArray[np.int64]]:
+    """By task the index of each row's label."""
+    return {
+        task: np.array([labels.label2id[getattr(row, task)] for row in rows], np.int64)
+        for task, labels in label_maps.items()
     }
 
 
@@ -93,7 +129,7 @@ def encoder_logits(
         rows = order[start : start + batch_size]
         inputs = result.encoder.pad([encoded[row] for row in rows]).inputs()
         if result.network.ngram_rows is not None and result.ngrams:
-            inputs["ngram_ids"] = result.ngrams.batch([messages[row][0] for row in rows])
+            inputs |= result.ngrams.batch([messages[row] for row in rows])
         with torch.inference_mode():
             logits = result.network(**{k: torch.from_numpy(v) for k, v in inputs.items()})
         for task, values in zip(result.network.tasks, logits, strict=True):

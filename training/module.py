@@ -126,6 +126,8 @@ class ChatModule(pl.LightningModule):
         depth = {id(p): n + 1 for n, layer in enumerate(layers) for p in layer.parameters()}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
+            if not parameter.requires_grad:
+                continue
             if name.startswith("encoder."):
                 below_top = len(layers) - depth.get(id(parameter), 0)
                 rate = config.encoder_lr * config.layer_decay**below_top

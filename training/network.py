@@ -57,12 +57,14 @@ class ChatNetwork(nn.Module):
         attention_mask: Tensor,
         token_type_ids: Tensor,
         ngram_ids: Tensor | None = None,
+        context_ngram_ids: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Logits [batch, labels] of each task, in the order of `tasks`.
 
         Args:
             input_ids, attention_mask, token_type_ids: int64 [batch, length].
-            ngram_ids: int64 [batch, n-grams], 0 is padding; needed if the network has that view.
+            ngram_ids, context_ngram_ids: int64 [batch, n-grams] of the message and of the turns before
+                it, 0 is padding; needed if the network has that view.
         """
         types = token_type_ids.clamp(max=getattr(self.encoder.config, "type_vocab_size", 1) - 1)
         hidden = self.encoder(
@@ -73,11 +75,12 @@ class ChatNetwork(nn.Module):
         pooled = self.dropout(pooled)
         logits = [self.heads[task](pooled).float() for task in self.tasks]
         if self.ngram_rows is not None and self.ngram_bias is not None:
-            if ngram_ids is None:
-                raise ValueError("ngram_ids: this network has an n-gram view and needs them")
-            summed = nn.functional.embedding(ngram_ids, self.ngram_rows).float().sum(1)
-            length = summed[:, -1:].clamp(min=1e-6).sqrt()
-            lexical = summed[:, :-1] / length + self.ngram_bias
+            if ngram_ids is None or context_ngram_ids is None:
+                raise ValueError("ngram_ids: this network has an n-gram view and needs both groups of them")
+            lexical = self.ngram_bias
+            for ids in (ngram_ids, context_ngram_ids):
+                summed = nn.functional.embedding(ids, self.ngram_rows).float().sum(1)
+                lexical = lexical + summed[:, :-1] / summed[:, -1:].clamp(min=1e-6).sqrt()
             parts = lexical.split(list(self.tasks.values()), dim=1)
             logits = [own + part for own, part in zip(logits, parts, strict=True)]
         return tuple(logits)

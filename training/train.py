@@ -20,7 +20,7 @@ from data.ngrams import NgramView
 from data.split import Snapshot
 from data.taxonomy import LabelMap
 from data.text import normalise
-from training.backbone import load_backbone
+from training.backbone import freeze_layers, load_backbone
 from training.batches import Collator, make_loader
 from training.config import TrainingConfig
 from training.module import ChatModule, class_weights
@@ -66,6 +66,7 @@ def build_network(
     backbone = load_backbone(
         settings.name, texts, settings.margin, settings.layers, config.train.encoder_dropout
     )
+    freeze_layers(backbone.encoder, settings.frozen_layers)
     positions = backbone.encoder.config.max_position_embeddings
     encoder = InputEncoder(backbone.tokenizer, config.input, backbone.begin, backbone.end, backbone.pad)
     if encoder.max_length > positions:

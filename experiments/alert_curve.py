@@ -98,11 +98,13 @@ def read_answers(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
         FileNotFoundError: there are none.
     """
     found = {}
-    for path in sorted(folder.glob("whole-*.json")):
+    for path in sorted(folder.glob("whole-*-of-*.json")):
         for row in json.loads(path.read_text(encoding="utf-8"))["answers"]:
             found[row.pop("id")] = row
     if not found:
-        raise FileNotFoundError(f"{folder}: no whole-*.json; make them with python -m experiments.held_out")
+        raise FileNotFoundError(
+            f"{folder}: no whole-*-of-*.json; make them with python -m experiments.held_out"
+        )
     return found
 
 
@@ -141,7 +143,7 @@ def picture(points: Sequence[CurvePoint], chosen: float, path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw and print the cost curve of red alerts over the answers for left-out authors."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("results", type=Path, help="folder with the whole-*.json of experiments.held_out")
+    parser.add_argument("results", type=Path, help="folder with the results of experiments.held_out")
     parser.add_argument("--examples", type=Path, default=Path("data/interim/examples.jsonl"))
     parser.add_argument("--policy", type=Path, default=DEFAULT_PATH)
     parser.add_argument("--output", type=Path, default=Path(".kefu/alert_curve"), help="folder")

@@ -29,7 +29,7 @@ from training.config import TrainingConfig, load_training_config
 from training.evaluate import evaluate_task
 from training.fit import Floats, Views, fit_lexical_views, targets, train_views
 
-__all__ = ["author_groups", "leave_out", "main", "mean_over_authors"]
+__all__ = ["author_groups", "confusions", "leave_out", "main", "mean_over_authors"]
 
 CHECKPOINTS = Path(".kefu/checkpoints")
 SHOWN = {
@@ -163,6 +163,16 @@ def _answers(
         yield {"id": row.id, **found}
 
 
+def confusions(examples: Sequence[Example], answers: Sequence[Row], taxonomy: Taxonomy) -> list[Row]:
+    """The 25 commonest confusions of categories, most frequent first, with the messages' ids and texts."""
+    by_id = {row.id: row for row in examples}
+    labels = taxonomy.label_map("category").labels
+    rows = [by_id[answer["id"]] for answer in answers]
+    scores = np.array([[answer["category"][label] for label in labels] for answer in answers])
+    thresholds = {"abstain_below": 0.0}
+    return evaluate_task("category", rows, scores, taxonomy, thresholds).worst
+
+
 def mean_over_authors(rows: Sequence[Row], view: str, task: str, name: str) -> tuple[float, float]:
     """Mean of a figure over the authors, and half the width of its 95 % interval (Student's t).
 
@@ -217,17 +227,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.output / config.fingerprint(sha256_file(options.examples))
     kind = "baseline" if options.baseline else "whole"
     found: list[Row] = []
+    answers: list[Row] = []
     for number, authors in enumerate(groups):
         path = folder / f"{kind}-{number}-of-{len(groups)}.json"
         if not path.is_file():
             if options.only is not None and number not in options.only:
                 continue
             print(f"group {number}: without {', '.join(authors)}", flush=True)
-            figures, answers = leave_out(authors, examples, config, taxonomy, not options.baseline)
-            write_json(path, {"authors": authors, "figures": figures, "answers": answers})
-        found += json.loads(path.read_text(encoding="utf-8"))["figures"]
+            result = leave_out(authors, examples, config, taxonomy, not options.baseline)
+            write_json(path, {"authors": authors, "figures": result[0], "answers": result[1]})
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        found += kept["figures"]
+        answers += kept["answers"]
     if found:
+        write_json(folder / f"{kind}-confusions.json", confusions(examples, answers, taxonomy))
         _print_table(found)
+        print(f"answers and confusions -> {folder}")
 
 
 if __name__ == "__main__":

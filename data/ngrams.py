@@ -57,7 +57,8 @@ class NgramView:
     def _hash(self, grams: Iterable[str]) -> list[int]:
         width = self.buckets - 1
         distinct = list(dict.fromkeys(grams))[: self.limit]
-        return [1 + zlib.crc32(gram.encode()) % width for gram in distinct]
+        # Two n-grams of a text may meet in one bucket: it counts once, as in training.
+        return list(dict.fromkeys(1 + zlib.crc32(gram.encode()) % width for gram in distinct))
 
     def batch(self, messages: Sequence[Message]) -> dict[str, NDArray[np.int64]]:
         """Padded bucket numbers, int64 [batch, most n-grams of a message]: `ngram_ids` of the messages

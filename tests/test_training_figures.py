@@ -75,6 +75,7 @@ def test_two_views_are_better_than_each(answers, taxonomy):
         ThresholdConfig(),
     )
     weight = found.tasks["emotion"].lexical_weight
+    assert found.tasks["emotion"].context_lexical_weight == weight  # no row has context
     joint = views[0] + weight * views[1]
     assert 0.1 < weight < 1
     best = max((view.argmax(1) == target).mean() for view in views)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -19,7 +20,7 @@ import torch
 from training.batches import LengthGroupedSampler, mask_numbers
 from training.config import TrainConfig
 from training.export import ExportError, export_onnx
-from training.fit import encoder_logits
+from training.fit import Views, encoder_logits, fit_lexical_views
 from training.module import class_weights
 from training.train import build_network, pick_precision, train
 
@@ -42,10 +43,30 @@ def test_it_learns(fitted, snapshot):
 def test_the_joined_view_is_part_of_the_network(fitted):
     result, calibration = fitted
     assert result.network.ngram_rows.shape == (4096, 71 + 6 + 1)
-    assert calibration.tasks["category"].lexical_weight > 0
+    fitted = calibration.tasks["category"]
+    assert fitted.lexical_weight > 0
+    scale = result.network.ngram_context_scale
+    assert float(scale[0]) == pytest.approx(fitted.context_lexical_weight / fitted.lexical_weight)
     ones = torch.ones(1, 4, dtype=torch.long)
     with pytest.raises(ValueError, match="ngram_ids"):
         result.network(ones, ones, torch.zeros_like(ones))
+
+
+def test_joining_the_views_changes_no_answer(fitted, snapshot):
+    """The table in the network says what encoder and margins, weighted by hand, say."""
+    result, calibration = fitted
+    rows = snapshot.splits["test"]
+    lexical = fit_lexical_views(snapshot.splits["train"], result.label_maps, result.ngrams, 0.5)
+    bare = copy.deepcopy(result.network)
+    bare.ngram_rows = None
+    apart = Views(dataclasses.replace(result, network=bare), lexical)
+    in_context = np.array([bool(row.context) for row in rows])
+    assert in_context.any()
+    assert not in_context.all()
+    for task, (encoder, margins) in apart.logits(rows).items():
+        fit = calibration.tasks[task]
+        weight = np.where(in_context, fit.context_lexical_weight, fit.lexical_weight)[:, None]
+        np.testing.assert_allclose(encoder_logits(result, rows)[task], encoder + weight * margins, atol=2e-3)
 
 
 def test_seeds_make_runs_repeatable(tiny_config, snapshot, tmp_path):

@@ -29,7 +29,7 @@ __all__ = [
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
-_FEWEST_ROWS = 100  # with fewer, a temperature of their own would be noise
+_FEWEST_ROWS = 100  # with fewer, figures of their own would be noise
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,12 @@ class TaskCalibration:
 
     temperature: float = 1.0
     """Logits of messages without context are divided by this."""
-    context_temperature: float = 1.0
-    """The same for messages with context, of whose short answers a model is too sure."""
     lexical_weight: float = 0.0
-    """Weight of the n-gram view's logits beside the encoder's."""
+    """Weight of the n-gram view's logits beside the encoder's, without context."""
+    context_temperature: float = 1.0
+    """The temperature of messages with context: of short answers a model is too sure."""
+    context_lexical_weight: float = 0.0
+    """The weight for messages with context: what they mean is less in their words."""
     abstain_below: float = 0.0
     """Top probability under which a person should decide."""
     red_above: float = 1.0
@@ -54,9 +56,10 @@ class TaskCalibration:
             encoder, lexical: logits [rows, labels]; the lexical view may be missing.
             in_context: whether a row has turns before it [rows].
         """
-        logits = encoder if lexical is None else encoder + self.lexical_weight * lexical
-        temperature = np.where(in_context, self.context_temperature, self.temperature)
-        return np.exp(log_softmax(logits / temperature[:, None]))
+        temperature = np.where(in_context, self.context_temperature, self.temperature)[:, None]
+        weight = np.where(in_context, self.context_lexical_weight, self.lexical_weight)[:, None]
+        logits = encoder if lexical is None else encoder + weight * lexical
+        return np.exp(log_softmax(logits / temperature))
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,12 @@ def red_threshold(
     return float(np.clip(np.nextafter(others[allowed], 1.0), 0.05, 0.5))
 
 
+def _temperature_and_weight(encoder: Floats, lexical: Floats | None, target: Ints) -> tuple[float, float]:
+    if lexical is None:
+        return fit_temperature(encoder, target), 0.0
+    return fit_views(encoder, lexical, target)
+
+
 def calibrate(
     logits: Mapping[str, tuple[Floats, Floats | None]],
     target: Mapping[str, Ints],
@@ -159,7 +168,7 @@ def calibrate(
     taxonomy: Taxonomy,
     config: ThresholdConfig,
 ) -> Calibration:
-    """Fit temperatures, view weight and thresholds of every task on validation rows.
+    """Fit temperatures, view weights and thresholds of every task on validation rows.
 
     Args:
         logits: by task the encoder's logits and the lexical view's (or None), [rows, labels].
@@ -169,16 +178,14 @@ def calibrate(
     tasks = {}
     for task, (encoder, lexical) in logits.items():
         truth = target[task]
-        if lexical is None:
-            temperature, weight, joined = fit_temperature(encoder, truth), 0.0, encoder
-        else:
-            temperature, weight = fit_views(encoder, lexical, truth)
-            joined = encoder + weight * lexical
+        common = _temperature_and_weight(encoder, lexical, truth)
         alone, context = (
-            fit_temperature(joined[rows], truth[rows]) if rows.sum() >= _FEWEST_ROWS else temperature
+            _temperature_and_weight(encoder[rows], None if lexical is None else lexical[rows], truth[rows])
+            if rows.sum() >= _FEWEST_ROWS
+            else common
             for rows in (~in_context, in_context)
         )
-        found = TaskCalibration(temperature=alone, context_temperature=context, lexical_weight=weight)
+        found = TaskCalibration(*alone, *context)
         probabilities = found.probabilities(encoder, lexical, in_context)
         labels = taxonomy.label_map(task).labels
         red = red_threshold(probabilities, truth, labels, config) if task == "emotion" else 1.0

@@ -108,13 +108,19 @@ def targets(rows: Sequence[Example], label_maps: dict[str, LabelMap]) -> dict[st
 
 
 def _join(result: TrainResult, lexical: dict[str, LexicalModel], calibration: Calibration) -> None:
-    weight = {task: calibration.tasks[task].lexical_weight for task in result.network.tasks}
-    rows = [lexical[task].rows * weight[task] for task in result.network.tasks]
+    tasks = result.network.tasks
+    fitted = {task: calibration.tasks[task] for task in tasks}
+    rows = [lexical[task].rows * fitted[task].lexical_weight for task in tasks]
     # Every task saw the same texts, so the document frequencies are the same.
     square = next(iter(lexical.values())).square_idf
     table = np.concatenate([*rows, square[:, None]], axis=1).astype(np.float32)
-    bias = np.concatenate([lexical[task].bias * weight[task] for task in result.network.tasks])
-    result.network.attach_lexical(torch.from_numpy(table), torch.from_numpy(bias.astype(np.float32)))
+    bias = np.concatenate([lexical[task].bias * fitted[task].lexical_weight for task in tasks])
+    scale = np.concatenate([
+        np.full(size, fitted[task].context_lexical_weight / fitted[task].lexical_weight)
+        for task, size in tasks.items()
+    ])  # fmt: skip
+    parts = (torch.from_numpy(values.astype(np.float32)) for values in (table, bias, scale))
+    result.network.attach_lexical(*parts)
 
 
 def encoder_logits(

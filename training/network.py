@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -35,21 +36,25 @@ class ChatNetwork(nn.Module):
         self.heads = nn.ModuleDict({task: nn.Linear(hidden, size) for task, size in tasks.items()})
         self.ngram_rows: Tensor | None = None
         self.ngram_bias: Tensor | None = None
+        self.ngram_context_scale: Tensor | None = None
 
-    def attach_lexical(self, rows: Tensor, bias: Tensor) -> None:
+    def attach_lexical(self, rows: Tensor, bias: Tensor, context_scale: Tensor) -> None:
         """Join the n-gram view, already weighted against the encoder's logits.
 
         Args:
             rows: float32 [buckets, labels of all tasks + 1]; the last column is the squared inverse
                 document frequency; row 0 (padding) is zero.
             bias: float32 [labels of all tasks].
+            context_scale: float32 [labels of all tasks]; what the view weighs where there is context, as
+                a multiple of its weight elsewhere.
         """
         size = sum(self.tasks.values())
-        if rows.ndim != 2 or rows.shape[1] != size + 1 or bias.shape != (size,):
+        if rows.ndim != 2 or rows.shape[1] != size + 1 or not bias.shape == context_scale.shape == (size,):
             raise ValueError(f"rows: expected [buckets, {size + 1}], got {tuple(rows.shape)}")
-        del self.ngram_rows, self.ngram_bias
+        del self.ngram_rows, self.ngram_bias, self.ngram_context_scale
         self.register_buffer("ngram_rows", rows)
         self.register_buffer("ngram_bias", bias)
+        self.register_buffer("ngram_context_scale", context_scale)
 
     def forward(
         self,
@@ -74,13 +79,17 @@ class ChatNetwork(nn.Module):
         pooled = (hidden * message).sum(1) / message.sum(1).clamp(min=1.0)
         pooled = self.dropout(pooled)
         logits = [self.heads[task](pooled).float() for task in self.tasks]
-        if self.ngram_rows is not None and self.ngram_bias is not None:
+        if self.ngram_rows is not None:
             if ngram_ids is None or context_ngram_ids is None:
                 raise ValueError("ngram_ids: this network has an n-gram view and needs both groups of them")
+            assert self.ngram_bias is not None
+            assert self.ngram_context_scale is not None
             lexical = self.ngram_bias
             for ids in (ngram_ids, context_ngram_ids):
                 summed = nn.functional.embedding(ids, self.ngram_rows).float().sum(1)
                 lexical = lexical + summed[:, :-1] / summed[:, -1:].clamp(min=1e-6).sqrt()
+            in_context = context_ngram_ids.amax(1, keepdim=True) > 0
+            lexical = torch.where(in_context, lexical * self.ngram_context_scale, lexical)
             parts = lexical.split(list(self.tasks.values()), dim=1)
             logits = [own + part for own, part in zip(logits, parts, strict=True)]
         return tuple(logits)

@@ -17,7 +17,7 @@ import yaml
 from data.taxonomy import TASKS, Taxonomy
 from data.text import normalise
 
-__all__ = ["Alert", "AlertPolicy", "PolicyError", "load_policy"]
+__all__ = ["DEFAULT_PATH", "Alert", "AlertPolicy", "PolicyError", "load_policy"]
 
 DEFAULT_PATH = Path(__file__).parent / "policy.yaml"
 Probabilities = Mapping[str, Mapping[str, float]]

@@ -24,7 +24,7 @@ from training.config import TrainingConfig
 from training.lexical import LexicalModel, fit_lexical
 from training.train import TrainResult, train
 
-__all__ = ["Views", "encoder_logits", "fit_lexical_views", "fit_model", "targets", "train_views"]
+__all__ = ["Floats", "Views", "encoder_logits", "fit_lexical_views", "fit_model", "targets", "train_views"]
 
 Floats = NDArray[np.floating[Any]]
 

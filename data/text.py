@@ -55,6 +55,14 @@ _TRACKING = re.compile(
     re.I,
 )
 _ORDER = re.compile(r"(?<!\d)\d{16,22}(?!\d)")
+# A pasted order card says no more than its number: 咨询订单号:… 订单金额:… 下单时间:… 商品id:…
+_ORDER_CARD = re.compile(
+    r"\[?(?:咨询)?订单(?:编)?号:? ?\[订单号\]"
+    r"(?:[, ]*(?:订单金额:? ?(?:\[金额\]|[¥]?\d+(?:\.\d+)?元?)"
+    r"|下单时间:? ?(?:\[日期\]|\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?)"
+    r"(?: ?(?:\[时间\]|\d{1,2}:\d{2}(?::\d{2})?))?"
+    r"|商品id:? ?(?:\[(?:数字|链接)\]|\d+)))*\]?"
+)
 _LONG_NUMBER = re.compile(r"(?<!\d)\d{12,15}(?!\d)")
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufe0e\ufe0f]"
@@ -76,8 +84,8 @@ def normalise(text: str) -> str:
     """Bring a message into the form that models read.
 
     Full width to half width (NFKC), traditional to simplified characters, lower case, placeholders
-    for links, phone, order and tracking numbers, at most three of a repeated mark or character,
-    single spaces. Emoji stay. Idempotent: `normalise(normalise(x)) == normalise(x)`.
+    for links, phone, order and tracking numbers and order cards, at most three of a repeated mark or
+    character, single spaces. Emoji stay. Idempotent: `normalise(normalise(x)) == normalise(x)`.
 
     Args:
         text: any text, also empty.
@@ -108,7 +116,7 @@ def _normalise_once(text: str) -> str:
     text = _LANDLINE.sub("[电话]", text)
     text = _ORDER.sub("[订单号]", text)
     text = _LONG_NUMBER.sub("[单号]", text)
-    text = text.lower()
+    text = _ORDER_CARD.sub("[订单号]", _SPACE.sub(" ", text.lower()))
     text = _REPEATED_MARK.sub(r"\1\1\1", text)
     text = _REPEATED_CHARACTER.sub(r"\1\1\1", text)
     return _SPACE.sub(" ", text).strip()

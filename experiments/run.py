@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data.example import Example
 from data.files import sha256_file
-from data.split import Snapshot, load_snapshot
+from data.split import load_snapshot
 from experiments import tracking
 from serving.exported import ExportedModel, verify_folder
 from training.config import TrainingConfig, flatten, load_training_config
@@ -23,7 +23,7 @@ from training.export import export_model
 from training.fit import fit_model
 from training.report import model_card, write_report
 
-__all__ = ["evaluate_stage", "main", "record_report", "recorded_run", "train_stage"]
+__all__ = ["evaluate_stage", "main", "record_report", "recorded_run", "task_reports", "train_stage"]
 
 CHECKPOINTS = Path(".kefu/checkpoints")
 _log = logging.getLogger(__name__)
@@ -76,8 +76,8 @@ def evaluate_stage(exported: Path, snapshot_folder: Path, report: Path) -> dict[
     model = ExportedModel(exported)
     # `val/…` are the curves of training; the exported, calibrated model gets a name of its own.
     reports = {
-        "val_exported": _reports(model, snapshot, snapshot.splits["val"]),
-        "test": _reports(model, snapshot, snapshot.splits["test"]),
+        "val_exported": task_reports(model, snapshot.splits["val"]),
+        "test": task_reports(model, snapshot.splits["test"]),
     }
     shutil.rmtree(report, ignore_errors=True)
     metrics = write_report(report, reports)
@@ -115,11 +115,12 @@ def recorded_run(exported: Path) -> str | None:
     return tracking.run_with_tag("exported", sha256_file(exported / "manifest.json"))
 
 
-def _reports(model: ExportedModel, snapshot: Snapshot, rows: list[Example]) -> list[TaskReport]:
+def task_reports(model: ExportedModel, rows: list[Example]) -> list[TaskReport]:
+    """The figures of each of the model's tasks on any labelled rows."""
     full = model.probabilities([(row.text, row.context) for row in rows])
     alone = _without_context(model, rows, full)
     return [
-        evaluate_task(task, rows, full[task], snapshot.taxonomy, model.calibration[task], alone[task])
+        evaluate_task(task, rows, full[task], model.taxonomy, model.calibration[task], alone[task])
         for task in model.tasks
     ]
 

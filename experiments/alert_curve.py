@@ -119,12 +119,14 @@ def picture(points: Sequence[CurvePoint], chosen: float, path: Path) -> None:
     across = [point.alerts_per_1000_chats for point in points]
     axes.plot(across, [100 * point.missed_angry_customers for point in points], ".-", color="#c62828")
     mark = min(points, key=lambda point: abs(point.red_above - chosen))
-    for point in points[:: max(1, len(points) // 9)]:
-        axes.annotate(
-            f"{point.red_above:.2f}",
-            (point.alerts_per_1000_chats, 100 * point.missed_angry_customers),
-            xytext=(4, 5), textcoords="offset points", fontsize=7, color="grey",
-        )  # fmt: skip
+    named = (-100.0, -100.0)
+    for point in points:
+        spot = (point.alerts_per_1000_chats, 100 * point.missed_angry_customers)
+        if abs(spot[0] - named[0]) < 8 and abs(spot[1] - named[1]) < 0.4:
+            continue  # its number would lie on the last one
+        named = spot
+        axes.annotate(f"{point.red_above:.2f}", spot, xytext=(4, 5), textcoords="offset points", fontsize=7,
+                      color="grey")  # fmt: skip
     axes.plot(mark.alerts_per_1000_chats, 100 * mark.missed_angry_customers, "o", markersize=11,
               markerfacecolor="none", color="black", label=f"chosen: red_above {chosen:.2f}")  # fmt: skip
     axes.set(

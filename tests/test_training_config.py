@@ -35,13 +35,13 @@ def test_the_projects_own_parameters_are_valid():
 
 def test_an_entry_overrides_a_section(write):
     models = {
-        "mood": {"tasks": ["emotion"], "train": {"epochs": 2}},
+        "mood": {"tasks": ["emotion"], "train": {"epochs": 5}},
         "both": {"tasks": ["category", "emotion"]},
     }
     path = write(models=models)
-    assert load_training_config("mood", path).train.epochs == 2
+    assert load_training_config("mood", path).train.epochs == 5
     assert load_training_config("mood", path).tasks == ("emotion",)
-    assert load_training_config("both", path).train.epochs != 2
+    assert load_training_config("both", path).train.epochs != 5
 
 
 @pytest.mark.parametrize(

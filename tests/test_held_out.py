@@ -1,5 +1,6 @@
 """Leaving whole authors out: who is left out, whose figures come back, and that work is kept."""
 
+import dataclasses
 import json
 import math
 
@@ -39,6 +40,18 @@ def test_figures_and_answers_are_of_the_left_out_author(by_three, taxonomy):
     assert sum(hits) / len(hits) == pytest.approx(category["accuracy"], abs=0.005)  # answers are rounded
     assert category["accuracy"] > 0.4
     assert all(sum(a["emotion"].values()) == pytest.approx(1, abs=1e-3) for a in answers)
+
+
+def test_each_view_alone_and_both(by_three, taxonomy, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [row for row in by_three if row.author == "mei"] + by_three[:1500]
+    config = dataclasses.replace(tiny_config, train=dataclasses.replace(tiny_config.train, epochs=1))
+    figures, answers = leave_out(["mei"], rows, config, taxonomy, whole=True)
+    assert {row["view"] for row in figures} == {"n-grams", "encoder", "both views"}
+    assert len(answers) == len({row.id for row in rows if row.author == "mei"})
+    both = {row["task"]: row for row in figures if row["view"] == "both views"}
+    assert both["category"]["accuracy_in_context"] != both["category"]["accuracy_context_left_out"]
+    assert all(sum(a["category"].values()) == pytest.approx(1, abs=2e-3) for a in answers)
 
 
 def test_finished_groups_are_kept(tmp_path, by_three, capsys):

@@ -125,9 +125,10 @@ def _views(logits: dict[str, Logits], whole: bool) -> Iterable[tuple[str, dict[s
     if not whole:
         yield N_GRAMS, logits
         return
-    yield N_GRAMS, _each(logits, lambda encoder, lexical: (lexical, None))
     yield ENCODER, _each(logits, lambda encoder, lexical: (encoder, None))
-    yield BOTH, logits
+    if all(lexical is not None for _, lexical in logits["val"].values()):
+        yield N_GRAMS, _each(logits, lambda encoder, lexical: (lexical, None))
+        yield BOTH, logits
 
 
 def _each(logits: dict[str, Logits], choose: Any) -> dict[str, Logits]:

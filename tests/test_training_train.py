@@ -17,6 +17,7 @@ import onnxruntime
 import pytest
 import torch
 
+from training.backbone import load_backbone
 from training.batches import LengthGroupedSampler, mask_numbers
 from training.config import TrainConfig
 from training.export import ExportError, export_onnx
@@ -223,3 +224,19 @@ def test_precision_choice(monkeypatch):
     monkeypatch.setattr(Path, "read_text", lambda self, **_: "flags: avx2")
     assert pick_precision("auto", "cpu") == "32-true"
     assert TrainConfig().precision == "auto"
+
+
+def test_frozen_layers_stay_as_pretrained(tiny_config, tiny_bert, snapshot, tmp_path):
+    one_epoch = dataclasses.replace(tiny_config.train, epochs=1)
+    backbone = dataclasses.replace(tiny_config.backbone, frozen_layers=1)
+    config = dataclasses.replace(tiny_config, train=one_epoch, backbone=backbone)
+    trained = train(config, snapshot, tmp_path, progress=False).network.encoder.encoder.layer
+    start = load_backbone(str(tiny_bert)).encoder.encoder.layer
+    same = [
+        all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+        for one, two in zip(trained, start, strict=True)
+    ]
+    assert same == [True, False]
+    too_many = dataclasses.replace(config, backbone=dataclasses.replace(backbone, frozen_layers=3))
+    with pytest.raises(ValueError, match="frozen_layers: 3, but the encoder has 2"):
+        train(too_many, snapshot, tmp_path, progress=False)

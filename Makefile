@@ -6,7 +6,7 @@ PORT ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 
-.PHONY: help env demo test lint quick serve mlflow lab doctor constraints clean
+.PHONY: help env demo test lint quick serve mlflow labelstudio lab doctor constraints clean
 .DEFAULT_GOAL := help
 
 help:        ## this list
@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  { echo "Kefu Lab needs Python 3.11 or 3.12; say which: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check \
-	  -c constraints.txt -e '.[train,lab,dev]'
+	  -c constraints.txt -e '.[train,label,lab,dev]'
 	@touch $@
 
 demo: env    ## from the embedded corpus to two champions, served; shows their answers
@@ -45,6 +45,9 @@ serve: env   ## the inference service on http://127.0.0.1:3000 (API page: /docs)
 mlflow: env  ## runs and registered models on http://127.0.0.1:5000
 	$(BIN)/python -m experiments.ui --port $(or $(PORT),5000)
 
+labelstudio: env ## Label Studio on http://127.0.0.1:8080, with a login that is ready
+	$(BIN)/kefu label up --port $(or $(PORT),8080)
+
 lab: env     ## JupyterLab in notebooks/ on http://127.0.0.1:8888
 	$(BIN)/jupyter lab --port $(or $(PORT),8888) --notebook-dir notebooks
 
@@ -56,6 +59,9 @@ constraints: env ## resolve constraints.txt anew
 	{ echo "# Versions tested together (Python 3.11 and 3.12). Made by: make constraints"; \
 	  $(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --universal -q \
 	  --no-annotate --no-header; } > constraints.new && mv constraints.new constraints.txt
+	{ echo "# Label Studio and what it needs, in an environment of its own. Made by: make constraints"; \
+	  echo label-studio==1.23.2 | $(BIN)/uv pip compile - --python-version 3.11 --universal -q \
+	  --no-annotate --no-header; } > server.new && mv server.new labeling/server-requirements.txt
 
 clean:       ## remove the environment and everything that was made (not the corpus)
 	rm -rf $(VENV) .kefu models data/interim data/processed serving/champions.json

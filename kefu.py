@@ -8,6 +8,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from data.taxonomy import Taxonomy
 
 __all__ = ["main"]
 
@@ -89,6 +93,164 @@ def _doctor(options: argparse.Namespace) -> None:
     raise SystemExit(examine(PROJECT))
 
 
+def _taxonomy() -> Taxonomy:
+    from data.taxonomy import load_taxonomy
+    from training.config import taxonomy_path
+
+    return load_taxonomy(taxonomy_path())
+
+
+def _label_up(options: argparse.Namespace) -> None:
+    from labeling.server import run_server
+
+    run_server(options.port)
+
+
+def _label_init(options: argparse.Namespace) -> None:
+    from labeling.commands import init
+
+    init(_taxonomy(), options.title, options.annotators, options.prelabel)
+
+
+def _label_list(options: argparse.Namespace) -> None:
+    from labeling.commands import list_projects
+
+    list_projects()
+
+
+def _label_invite(options: argparse.Namespace) -> None:
+    from labeling.commands import invite
+
+    invite(options.email)
+
+
+def _label_push(options: argparse.Namespace) -> None:
+    from labeling.commands import push_file
+
+    push_file(
+        _taxonomy(), options.file, options.project, options.gold, not options.no_suggestions, options.service
+    )
+
+
+def _label_queue(options: argparse.Namespace) -> None:
+    from labeling.commands import queue
+
+    queue(_taxonomy(), options.strategy, options.count, options.project, options.seed)
+
+
+def _label_backend(options: argparse.Namespace) -> None:
+    from labeling.commands import serve_backend
+
+    serve_backend(_taxonomy(), options.host, options.port, options.service, options.project)
+
+
+def _label_pull(options: argparse.Namespace) -> None:
+    from labeling.commands import pull
+
+    pull(_taxonomy(), options.project, options.output, options.beside, options.policy)
+
+
+def _label_agreement(options: argparse.Namespace) -> None:
+    from labeling.commands import measure
+
+    measure(_taxonomy(), options.output, options.project)
+
+
+def _label_adjudicate(options: argparse.Namespace) -> None:
+    from labeling.commands import adjudicate_conflicts
+
+    adjudicate_conflicts(_taxonomy(), options.project)
+
+
+def _label_errors(options: argparse.Namespace) -> None:
+    from experiments.label_review import review_errors
+
+    review_errors(_taxonomy(), options.limit, options.project, options.output)
+
+
+def _label_clinic(options: argparse.Namespace) -> None:
+    from labeling.commands import run_clinic
+
+    run_clinic(_taxonomy(), options.output, options.project)
+
+
+def _label_sync(options: argparse.Namespace) -> None:
+    from experiments.sync import sync
+
+    sync(_taxonomy(), options.project, options.beside, options.train)
+
+
+def _lineage(options: argparse.Namespace) -> None:
+    from experiments.lineage import show_lineage
+
+    show_lineage(options.what)
+
+
+def _label_parser(commands: Any) -> None:
+    text = "label chats in Label Studio, and know how far the labels can be trusted"
+    group = commands.add_parser("label", help=text, description=text)
+    verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def add(name: str, action: object, text: str, project: bool = True) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+        command.set_defaults(action=action)
+        if project:
+            command.add_argument(
+                "--project", type=int, help="number of the labelling project, if there are several"
+            )
+        return command
+
+    up = add("up", _label_up, "start Label Studio here (installed on first use)", project=False)
+    up.add_argument("--port", type=int, default=8080)
+    init = add(
+        "init", _label_init, "make the labelling project, or bring its screen up to date", project=False
+    )
+    init.add_argument("--title", default="客服对话标注")
+    init.add_argument("--annotators", type=int, default=1, help="people who label each task")
+    init.add_argument(
+        "--prelabel", action="store_true", help="the model's answer is already chosen on the screen"
+    )
+    add("list", _label_list, "the projects of this platform on the server", project=False)
+    invite = add("invite", _label_invite, "make an account for an annotator", project=False)
+    invite.add_argument("email")
+    push = add("push", _label_push, "import chats as tasks: masked, without doubles, with suggestions")
+    push.add_argument("file", type=Path, help="JSON Lines: messages with context, or whole chats with turns")
+    push.add_argument(
+        "--gold", action="store_true", help="rows have known labels, by which people are measured"
+    )
+    push.add_argument("--no-suggestions", action="store_true", help="without the champion's opinion")
+    push.add_argument("--service", help="address of a running inference service to ask for suggestions")
+    queue = add("queue", _label_queue, "open a tab with what to label next, in order")
+    queue.add_argument(
+        "--strategy", choices=("uncertainty", "diverse", "disagreement", "random"), default="diverse"
+    )
+    queue.add_argument("--count", type=int, default=200)
+    queue.add_argument("--seed", type=int, default=0)
+    backend = add(
+        "backend", _label_backend, "answer Label Studio's requests for suggestions, queue its events"
+    )
+    backend.add_argument("--host", default="127.0.0.1")
+    backend.add_argument("--port", type=int, default=9090)
+    backend.add_argument("--service", help="address of a running inference service to ask")
+    pull = add("pull", _label_pull, "fetch every answer and settle them into examples")
+    pull.add_argument("--output", type=Path, default=Path("data/raw/label_studio/examples.jsonl"))
+    pull.add_argument("--beside", help="another source whose examples go into the same file: data/corpus")
+    pull.add_argument("--policy", type=Path, help="how answers are settled (default: labeling/policy.yaml)")
+    agreement = add(
+        "agreement", _label_agreement, "how far people agree, who needs help: table, picture, page"
+    )
+    agreement.add_argument("--output", type=Path, default=Path(".kefu/agreement"))
+    add("adjudicate", _label_adjudicate, "tasks in conflict become a project for the one who decides")
+    errors = add("errors", _label_errors, "probable label errors become a project for review")
+    errors.add_argument("--limit", type=int, default=200, help="the most suspicious so many")
+    errors.add_argument("--output", type=Path, default=Path("data/interim/suspects.jsonl"))
+    clinic = add("clinic", _label_clinic, "categories to merge, split or clarify, with examples")
+    clinic.add_argument("--output", type=Path, default=Path(".kefu/clinic"))
+    sync = add("sync", _label_sync, "pull, make a snapshot, and on demand train and compare")
+    sync.add_argument("--beside", help="another source whose examples go into the same snapshot: data/corpus")
+    sync.add_argument("--train", action="store_true", help="train on the new snapshot and compare")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kefu", description="Kefu Lab 客服实验室")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -118,6 +280,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=0, help="0 picks a free one")
     demo.add_argument("--page", type=Path, help="write the table as HTML too")
     files(add("mask", _mask, "replace personal data in a file by placeholders"))
+    _label_parser(commands)
+    lineage = add(
+        "lineage", _lineage, "walk from a prediction or model to its annotations, or back from a task"
+    )
+    lineage.add_argument(
+        "what", help="a model (kefu-category@3), a snapshot, a run, an answer file, or task:PROJECT/TASK"
+    )
     add("doctor", _doctor, "check versions, disk, ports, GPU and stores, and say the mend")
     return parser
 
@@ -134,7 +303,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("KEFU_TRACEBACK"):
             raise
-        print(f"kefu {options.command}: {error}", file=sys.stderr)
+        verb = getattr(options, "verb", None)
+        print(f"kefu {options.command}{f' {verb}' if verb else ''}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -9,7 +9,7 @@ from typing import Any
 
 from data.files import read_jsonl, write_jsonl
 
-__all__ = ["ROLES", "Example", "Turn", "parse_turns", "read_examples", "write_examples"]
+__all__ = ["ROLES", "Example", "Turn", "Vote", "parse_turns", "read_examples", "write_examples"]
 
 ROLES = ("customer", "agent")
 
@@ -20,6 +20,21 @@ class Turn:
 
     role: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One person's annotation that an example's labels rest on."""
+
+    project: int
+    task: int
+    annotation: int
+    annotator: str
+    """A pseudonym, `annotator-7`."""
+    category: str | None
+    emotion: str | None
+    at: str
+    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,8 @@ class Example:
     """Rows of one conversation never fall into two splits."""
     neighbour: str | None = None
     """The category that a careless reader would take it for (hard rows)."""
+    votes: tuple[Vote, ...] = ()
+    """The annotations behind the labels; none where the author wrote them (embedded corpus)."""
 
 
 def parse_turns(value: Any, where: str) -> tuple[Turn, ...]:
@@ -83,9 +100,18 @@ def read_examples(path: Path | str) -> list[Example]:
                 context=parse_turns(row.get("context") or [], f"{where}: context"),
                 conversation=row.get("conversation"),
                 neighbour=row.get("neighbour"),
+                votes=_votes(row.get("votes") or [], f"{where}: votes"),
             )
         )
     return examples
+
+
+def _votes(value: Any, where: str) -> tuple[Vote, ...]:
+    try:
+        return tuple(Vote(**vote) for vote in value)
+    except TypeError as error:
+        names = ", ".join(Vote.__dataclass_fields__)
+        raise ValueError(f"{where}: expected a list of objects with {names}") from error
 
 
 def write_examples(path: Path | str, examples: Iterable[Example]) -> int:

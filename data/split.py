@@ -10,16 +10,16 @@ import argparse
 import hashlib
 import json
 import shutil
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.example import Example, Turn, read_examples
-from data.files import write_json
+from data.example import Example, Turn, Vote, read_examples
+from data.files import write_json, write_jsonl
 from data.taxonomy import Taxonomy, load_taxonomy, parse_taxonomy
 from data.text import normalise
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 __all__ = [
+    "LINEAGE",
     "SPLITS",
     "Snapshot",
     "SplitConfig",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 SPLITS = ("train", "val", "test")
+LINEAGE = "lineage.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +212,22 @@ def write_snapshot(splits: dict[str, list[Example]], taxonomy: Taxonomy, folder:
     })  # fmt: skip
     write_json(beside / "taxonomy.json", taxonomy.raw)
     counts = {name: len(rows) for name, rows in splits.items()}
-    write_json(beside / "snapshot.json", {"id": identity, "rows": counts})
+    authors = {name: dict(Counter(row.author for row in rows)) for name, rows in splits.items()}
+    write_json(beside / "snapshot.json", {"id": identity, "rows": counts, "authors": authors})
+    write_jsonl(beside / LINEAGE, _lineage(splits))
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
     return identity
+
+
+def _lineage(splits: dict[str, list[Example]]) -> Iterator[dict[str, Any]]:
+    """Which annotations each labelled row rests on; without any text, so that it may travel with a run."""
+    for name, rows in splits.items():
+        for row in rows:
+            if row.votes:
+                votes = [asdict(vote) for vote in row.votes]
+                labels = {"category": row.category, "emotion": row.emotion}
+                yield {"example": row.id, "split": name, **labels, "votes": votes}
 
 
 def load_snapshot(folder: Path | str) -> Snapshot:
@@ -238,9 +252,10 @@ def load_snapshot(folder: Path | str) -> Snapshot:
     return Snapshot(identity, taxonomy, splits)
 
 
-def _example(row: dict[str, object]) -> Example:
-    turns = tuple(Turn(turn["role"], turn["text"]) for turn in row.pop("context") or ())  # type: ignore[attr-defined]
-    return Example(context=turns, **row)  # type: ignore[arg-type]
+def _example(row: dict[str, Any]) -> Example:
+    turns = tuple(Turn(**turn) for turn in row.pop("context") or ())
+    votes = tuple(Vote(**vote) for vote in row.pop("votes", None) or ())
+    return Example(context=turns, votes=votes, **row)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

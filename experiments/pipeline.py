@@ -15,6 +15,7 @@ from training.config import model_names
 __all__ = ["PipelineError", "run_pipeline"]
 
 LOCK = Path(".kefu/pipeline.lock")
+PER_MODEL = ("train", "evaluate")
 
 
 class PipelineError(RuntimeError):
@@ -22,7 +23,7 @@ class PipelineError(RuntimeError):
 
 
 def run_pipeline(stages: Sequence[str], wait: float = 3600.0) -> None:
-    """Run stages ("train", "evaluate") for every model, and what they need, where something changed.
+    """Run stages, and what they need, where something changed; "train" and "evaluate" for every model.
 
     Args:
         wait: seconds to wait for another process's pipeline.
@@ -30,7 +31,10 @@ def run_pipeline(stages: Sequence[str], wait: float = 3600.0) -> None:
     Raises:
         PipelineError: a stage failed, or another pipeline did not end in time.
     """
-    targets = [f"{stage}@{model}" for stage in stages for model in model_names()]
+    targets: list[str] = []
+    for stage in stages:
+        each = [f"{stage}@{model}" for model in model_names()] if stage in PER_MODEL else [stage]
+        targets.extend(each)
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(LOCK)
     try:

@@ -30,6 +30,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, MLFlowLogger
 
 from data.files import sha256_file
+from data.split import LINEAGE
 
 __all__ = [
     "CHAMPION",
@@ -40,15 +41,19 @@ __all__ = [
     "champion_run",
     "connect",
     "environment",
+    "fetch_artifact",
     "fetch_champion",
     "git_commit",
     "has_run",
     "lightning_logger",
     "log_report",
     "log_snapshot",
+    "model_run",
     "register_model",
+    "registered_versions",
     "run_metrics",
     "run_with_tag",
+    "runs_by_snapshot",
     "set_champion",
     "start_run",
     "store_uri",
@@ -127,6 +132,8 @@ def log_snapshot(snapshot: str, rows: Mapping[str, int], folder: Path) -> None:
     dataset = MetaDataset(source, name="kefu-snapshot", digest=snapshot)  # type: ignore[abstract]
     mlflow.log_input(dataset, context="training")
     mlflow.log_params({f"data.rows_{name}": count for name, count in rows.items()})
+    for name in ("snapshot.json", LINEAGE):
+        mlflow.log_artifact(str(folder / name), "snapshot")
 
 
 def log_report(metrics: Mapping[str, float], folder: Path) -> None:
@@ -164,6 +171,56 @@ def run_with_tag(tag: str, value: str) -> str | None:
 def run_metrics(run_id: str) -> dict[str, float]:
     """The latest value of each metric of a run."""
     return dict(connect().get_run(run_id).data.metrics)
+
+
+def runs_by_snapshot() -> dict[str, list[str]]:
+    """Runs by the snapshot they read, newest first."""
+    client = connect()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    found: dict[str, list[str]] = {}
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
+        for run in page:
+            if snapshot := run.data.tags.get("snapshot"):
+                found.setdefault(snapshot, []).append(run.info.run_id)
+        token = page.token
+        if not token:
+            return found
+
+
+def fetch_artifact(run_id: str, path: str) -> Path | None:
+    """A file that was logged to a run, as a local one; None if the run has none of this name."""
+    try:
+        connect()
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
+    except (MlflowException, OSError):
+        return None
+
+
+def model_run(name: str, version: str) -> str:
+    """The run that made a version of a registered model.
+
+    Raises:
+        TrackingError: the registry has no such version.
+    """
+    try:
+        return str(connect().get_model_version(name, version).run_id)
+    except MlflowException as error:
+        raise TrackingError(f"{name}@{version}: is not in the registry") from error
+
+
+def registered_versions(run_id: str) -> list[str]:
+    """What a run became in the registry: `kefu-category@3`, the champion marked by a star."""
+    client = connect()
+    found = client.search_model_versions(f"run_id='{run_id}'")
+    names = []
+    for one in found:
+        champion = champion_run(one.name)
+        star = "*" if champion and champion[0] == str(one.version) else ""
+        names.append(f"{one.name}@{one.version}{star}")
+    return sorted(names)
 
 
 def register_model(

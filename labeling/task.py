@@ -44,6 +44,7 @@ class Annotation:
     """When it was made or last changed; UTC."""
     seconds: float | None
     """Time that the person took, as Label Studio measured it."""
+    project: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,10 @@ def parse_task(raw: Any, where: str = "task") -> Task:
     if answers is None:
         answers = raw.get("completions") or []
     project = raw.get("project") or 0
+    number = int(project["id"] if isinstance(project, dict) else project)
     return Task(
         id=int(raw["id"]),
-        project=int(project["id"] if isinstance(project, dict) else project),
+        project=number,
         key=data.get("key") or task_key(text, context),
         text=text,
         context=context,
@@ -101,14 +103,17 @@ def parse_task(raw: Any, where: str = "task") -> Task:
         source=data.get("source"),
         origin=(int(origin["project"]), int(origin["task"])) if origin else None,
         annotations=tuple(
-            _annotation(answer, int(raw["id"]), f"{where}: annotation {answer.get('id')}")
+            _annotation(answer, int(raw["id"]), number, f"{where}: annotation")
             for answer in answers
             if not answer.get("was_cancelled") and not answer.get("skipped")
         ),
     )
 
 
-def _annotation(raw: dict[str, Any], task: int, where: str) -> Annotation:
+def _annotation(raw: dict[str, Any], task: int, project: int, where: str) -> Annotation:
+    if not isinstance(raw.get("id"), int):
+        raise ValueError(f"{where}: id: expected a number, got {raw.get('id')!r}")
+    where = f"{where} {raw['id']}"
     if not isinstance(raw.get("result"), list):
         raise ValueError(f"{where}: result: expected a list, got {raw.get('result')!r}")
     person = raw.get("completed_by")
@@ -122,6 +127,7 @@ def _annotation(raw: dict[str, Any], task: int, where: str) -> Annotation:
         undecided=_answer(raw, "undecided", where) is not None,
         at=_time(raw.get("updated_at") or raw.get("created_at"), where),
         seconds=float(raw["lead_time"]) if raw.get("lead_time") is not None else None,
+        project=project,
     )
 
 

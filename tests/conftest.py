@@ -159,3 +159,13 @@ def recorded(tmp_path_factory, snapshot, taxonomy, tiny_bert):
     write_snapshot(snapshot.splits, taxonomy, folder / "snapshot")
     script(TRAIN, folder, tiny_bert)
     return folder
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory):
+    """A real Label Studio server with an empty database: the login of its lead."""
+    from labeling.server import running_server
+
+    home = tmp_path_factory.mktemp("label-studio")
+    with running_server(home=home, environment=ROOT / ".kefu" / "label_studio") as login:
+        yield login

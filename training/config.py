@@ -29,6 +29,7 @@ __all__ = [
     "load_training_config",
     "model_names",
     "read_section",
+    "taxonomy_path",
 ]
 
 PARAMS = Path("params.yaml")
@@ -223,6 +224,12 @@ def _build(cls: type[T], values: dict[str, Any], section: str) -> T:
         return cls(**values)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{section}: {error}") from error
+
+
+def taxonomy_path(path: Path | str = PARAMS) -> Path | None:
+    """The label schema that `params.yaml` names; None for the embedded one."""
+    named = read_section("data", path).get("taxonomy")
+    return Path(named) if named else None
 
 
 def model_names(path: Path | str = PARAMS) -> list[str]:

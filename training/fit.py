@@ -130,7 +130,9 @@ def encoder_logits(
     messages: list[Message] = [(row.text, row.context) for row in examples]
     encoded = result.encoder.encode(messages)
     order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
-    out = {task: np.zeros((len(encoded), size)) for task, size in result.network.tasks.items()}
+    out: dict[str, NDArray[np.float64]] = {
+        task: np.zeros((len(encoded), size)) for task, size in result.network.tasks.items()
+    }
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         inputs = result.encoder.pad([encoded[row] for row in rows]).inputs()

@@ -165,7 +165,7 @@ def _label_adjudicate(options: argparse.Namespace) -> None:
 def _label_errors(options: argparse.Namespace) -> None:
     from experiments.label_review import review_errors
 
-    review_errors(_taxonomy(), options.limit, options.project, options.output)
+    review_errors(_taxonomy(), options.limit, options.project, options.output, options.beside)
 
 
 def _label_clinic(options: argparse.Namespace) -> None:
@@ -244,6 +244,7 @@ def _label_parser(commands: Any) -> None:
     errors = add("errors", _label_errors, "probable label errors become a project for review")
     errors.add_argument("--limit", type=int, default=200, help="the most suspicious so many")
     errors.add_argument("--output", type=Path, default=Path("data/interim/suspects.jsonl"))
+    errors.add_argument("--beside", help="another source to learn from: data/corpus")
     clinic = add("clinic", _label_clinic, "categories to merge, split or clarify, with examples")
     clinic.add_argument("--output", type=Path, default=Path(".kefu/clinic"))
     sync = add("sync", _label_sync, "pull, make a snapshot, and on demand train and compare")

@@ -41,7 +41,9 @@ def open_batch(server: LabelStudio, project: Project, strategy: str, tasks: Sequ
     """
     wanted = {number: rank for rank, number in enumerate(tasks, 1)}
     written = 0
-    with tqdm(total=len(wanted), unit="task", desc="queue", disable=len(wanted) < 100) as progress:
+    with tqdm(
+        total=len(wanted), unit="task", desc="queue", disable=None if len(wanted) >= 100 else True
+    ) as progress:
         for page in server.tasks(project.id, page_size=1000, answers=False):
             for task in page:
                 number, data = int(task["id"]), dict(task["data"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,7 @@ import httpx
 
 __all__ = ["HOME", "LabelStudio", "LabelStudioError", "Login", "TimedOutError", "find_login"]
 
+_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # the only form that its filters read
 HOME = Path(".kefu/label_studio")
 _Result = TypeVar("_Result")
 
@@ -74,7 +77,9 @@ class LabelStudio:
         from label_studio_sdk import LabelStudio as Sdk
 
         self.login = login
-        self._sdk: Any = Sdk(base_url=login.url, api_key=login.token, timeout=timeout)
+        http = httpx.Client(timeout=timeout, follow_redirects=True)
+        weakref.finalize(self, http.close)
+        self._sdk: Any = Sdk(base_url=login.url, api_key=login.token, timeout=timeout, httpx_client=http)
         self._retries = retries
 
     def projects(self) -> list[dict[str, Any]]:
@@ -105,7 +110,7 @@ class LabelStudio:
         self,
         project: int,
         after: int = 0,
-        since: str | None = None,
+        since: datetime | None = None,
         page_size: int = 500,
         answers: bool = True,
     ) -> Iterator[list[dict[str, Any]]]:
@@ -116,7 +121,7 @@ class LabelStudio:
 
         Args:
             after: only tasks with a greater id.
-            since: only tasks changed after this ISO time.
+            since: only tasks changed after this time.
             answers: with annotations and predictions; else only id and data.
         """
         while True:
@@ -127,11 +132,13 @@ class LabelStudio:
             after = max(int(task["id"]) for task in page)
 
     def _page(
-        self, project: int, after: int, since: str | None, size: int, answers: bool
+        self, project: int, after: int, since: datetime | None, size: int, answers: bool
     ) -> list[dict[str, Any]]:
         items = [_filter("id", "greater", "Number", after)]
         if since:
-            items.append(_filter("updated_at", "greater_or_equal", "Datetime", since))
+            items.append(
+                _filter("updated_at", "greater_or_equal", "Datetime", f"{since.astimezone(UTC):{_TIME}}")
+            )
         query = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
         chosen = {"fields": "all"} if answers else {"fields": "task_only", "include": ["id", "data"]}
 

@@ -130,14 +130,17 @@ def read_gold(path: Path = GOLD) -> dict[str, tuple[str, str]]:
     return {row["key"]: (row["category"], row["emotion"]) for _, row in read_jsonl(path)}
 
 
-def queue(
-    taxonomy: Taxonomy, strategy: str, count: int, project: int | None = None, seed: int | None = None
-) -> None:
+def queue(taxonomy: Taxonomy, strategy: str, count: int, project: int | None = None, seed: int = 0) -> None:
     """Open a tab with the tasks that are worth labelling next, in order."""
-    from labeling.choose import choose_tasks
+    from labeling.choose import choose_tasks, open_tasks
 
     server, target = open_desk(taxonomy, project)
-    chosen = choose_tasks(server, target, strategy, count, seed)
+    if strategy == "disagreement":
+        pulled = pull_project(server, target)
+        resolution = resolve(pulled.tasks, taxonomy, verdicts=pulled.verdicts)
+        chosen = choose_tasks(strategy, count, pulled.tasks, resolution, seed)
+    else:
+        chosen = choose_tasks(strategy, count, open_tasks(server, target), seed=seed)
     if not chosen:
         _console.print(f"project {target.id}: no task is left for {strategy}")
         return
@@ -204,8 +207,7 @@ def adjudicate_conflicts(taxonomy: Taxonomy, project: int | None = None) -> None
 
 def measure(taxonomy: Taxonomy, output: Path, project: int | None = None) -> None:
     """Write the agreement report of a project and show its table."""
-    from labeling.agreement import measure_agreement, print_agreement
-    from labeling.agreement_page import write_agreement
+    from labeling.agreement import measure_agreement, print_agreement, write_agreement
 
     server, target = open_desk(taxonomy, project)
     report = measure_agreement(pull_project(server, target).tasks, taxonomy, read_gold())

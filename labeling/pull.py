@@ -98,9 +98,9 @@ def _pull(server: LabelStudio, project: int, folder: Path, page_size: int) -> Pa
     part = folder / f"project-{project}.part"
     started, last = _resume(part)
     if not started:
-        started = (datetime.now(UTC) - _CLOCK_MARGIN).isoformat()
-        part.write_text(json.dumps({"started": started}) + "\n", encoding="utf-8")
-    hidden = total < 2 * page_size
+        started = datetime.now(UTC) - _CLOCK_MARGIN
+        part.write_text(json.dumps({"started": started.isoformat()}) + "\n", encoding="utf-8")
+    hidden = None if total > page_size else True
     with (
         part.open("a", encoding="utf-8") as output,
         tqdm(total=total, unit="task", desc=f"project {project}", disable=hidden) as progress,
@@ -126,16 +126,16 @@ def _pull(server: LabelStudio, project: int, folder: Path, page_size: int) -> Pa
     return target
 
 
-def _resume(part: Path) -> tuple[str, int]:
+def _resume(part: Path) -> tuple[datetime | None, int]:
     """When the broken pull began and the last task it has whole; a torn last line is cut off."""
     if not part.exists():
-        return "", 0
+        return None, 0
     lines = part.read_bytes().split(b"\n")
     if lines.pop():  # no newline at the end: the line was being written
         part.write_bytes(b"".join(line + b"\n" for line in lines))
     if not lines:
-        return "", 0
-    started = json.loads(lines[0])["started"]
+        return None, 0
+    started = datetime.fromisoformat(json.loads(lines[0])["started"])
     return started, max((int(json.loads(line)["id"]) for line in lines[1:]), default=0)
 
 

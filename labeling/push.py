@@ -14,8 +14,8 @@ from data.files import read_jsonl
 from data.pii import mask
 from data.taxonomy import Taxonomy
 from labeling.client import LabelStudio, TimedOutError
-from labeling.interface import chat_html
-from labeling.suggest import Suggest, Suggestion, to_prediction, to_shortcuts
+from labeling.interface import chat_html, suggestions
+from labeling.suggest import Suggest, Suggestion, to_prediction
 from labeling.task import task_key
 
 __all__ = ["Chat", "PushReport", "existing_keys", "push", "read_chats", "task_of", "tasks_with"]
@@ -112,7 +112,9 @@ def push(
     present = existing_keys(server, project)
     missing = [chat for key, chat in unique.items() if key not in present]
     added = 0
-    with tqdm(total=len(missing), unit="task", desc="import", disable=len(missing) < 100) as progress:
+    with tqdm(
+        total=len(missing), unit="task", desc="import", disable=None if len(missing) >= 100 else True
+    ) as progress:
         for start in range(0, len(missing), batch):
             part = missing[start : start + batch]
             tasks = build(part)
@@ -157,7 +159,7 @@ def task_of(chat: Chat, suggestion: Suggestion | None, taxonomy: Taxonomy, **mor
         "text": chat.text,
         "context": [asdict(turn) for turn in chat.context],
         "chat": chat_html(chat.text, chat.context),
-        "suggested": to_shortcuts(suggestion, taxonomy) if suggestion else [],
+        "suggested": suggestions(taxonomy, suggestion.categories) if suggestion else [],
         "model": suggestion.model if suggestion else None,
         **more,
     }

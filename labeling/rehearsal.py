@@ -96,7 +96,7 @@ def rehearse(
     tasks = [parse_task(raw) for page in server.tasks(project.id) for raw in page]
     mark = f"{project.id}-{np.random.SeedSequence().entropy % 10**6}"  # type: ignore[operator]
     accounts = {one.name: add_annotator(lead, f"{one.name}-{mark}@kefu.local") for one in team}
-    hidden = len(tasks) < 50
+    hidden = None if len(tasks) >= 50 else True
     with tqdm(total=len(tasks) * len(team), unit="answer", disable=hidden) as progress:
 
         def work(place: int) -> int:

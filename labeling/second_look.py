@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from data.taxonomy import Taxonomy
 from labeling.client import LabelStudio
+from labeling.interface import suggestions
 from labeling.project import Project, init_project
 from labeling.push import BATCH, Chat, task_of
 from labeling.resolve import Conflict
@@ -79,6 +80,7 @@ def ask_again(
                 origin={"project": project.id, "task": task.id},
                 reason=reason,
                 answers=competing_answers(task, taxonomy),
+                suggested=_shortcuts(task, taxonomy),
             )
         )
     for start in range(0, len(missing), BATCH):
@@ -96,6 +98,11 @@ def competing_answers(task: Task, taxonomy: Taxonomy) -> list[str]:
         for answer in latest.values()
     )
     return [f"{answer}（{count} 人）" for answer, count in shown.most_common()]
+
+
+def _shortcuts(task: Task, taxonomy: Taxonomy) -> list[dict[str, str]]:
+    counts = Counter(answer.category for answer in task.annotations if answer.category)
+    return suggestions(taxonomy, [(key, f"{count} 人") for key, count in counts.most_common()])
 
 
 def _answered(task: Mapping[str, object]) -> bool:

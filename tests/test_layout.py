@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("data", "labeling", "training", "experiments", "serving")
 ALLOWED = {
     "data": set(),
-    "labeling": {"data"},
+    "labeling": {"data", "serving"},
     "training": {"data"},
     "serving": {"data"},
-    "experiments": {"data", "training", "serving"},
+    "experiments": {"data", "labeling", "training", "serving"},
 }
 
 
@@ -64,6 +64,12 @@ def test_public_names_exist(package):
         assert module.__all__, path
         for name in module.__all__:
             assert hasattr(module, name), f"{path}: {name}"
+
+
+def test_only_labeling_knows_label_studio():
+    for package in PACKAGES:
+        for path in modules(package):
+            assert package == "labeling" or "label_studio_sdk" not in set(imports(path)), path
 
 
 def test_only_tracking_knows_mlflow_and_only_config_reads_params():

@@ -33,12 +33,14 @@ def test_there_are_notebooks():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path, recorded, tmp_path, monkeypatch):
+def test_notebook_runs(path, recorded, label_studio, tmp_path, monkeypatch):
     folder = shutil.copytree(recorded, tmp_path / "project")
     pins = {"KEFU_PINS": str(folder / "champions.json")}
     script(CHAMPIONS, folder, **pins)
     monkeypatch.setenv("KEFU_PINS", pins["KEFU_PINS"])
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.token)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})

@@ -139,9 +139,15 @@ def _label_queue(options: argparse.Namespace) -> None:
 
 
 def _label_backend(options: argparse.Namespace) -> None:
-    from labeling.commands import serve_backend
+    from labeling.backend import serve
 
-    serve_backend(_taxonomy(), options.host, options.port, options.service, options.project)
+    serve(_taxonomy(), options.host, options.port, options.service)
+
+
+def _label_connect(options: argparse.Namespace) -> None:
+    from labeling.commands import connect_backend
+
+    connect_backend(_taxonomy(), options.backend, options.project)
 
 
 def _label_pull(options: argparse.Namespace) -> None:
@@ -232,6 +238,12 @@ def _label_parser(commands: Any) -> None:
     backend.add_argument("--host", default="127.0.0.1")
     backend.add_argument("--port", type=int, default=9090)
     backend.add_argument("--service", help="address of a running inference service to ask")
+    connect = add(
+        "connect", _label_connect, "let Label Studio ask a running backend, and tell it of annotations"
+    )
+    connect.add_argument(
+        "--backend", default="http://127.0.0.1:9090", help="its address, as Label Studio sees it"
+    )
     pull = add("pull", _label_pull, "fetch every answer and settle them into examples")
     pull.add_argument("--output", type=Path, default=Path("data/raw/label_studio/examples.jsonl"))
     pull.add_argument("--beside", help="another source whose examples go into the same file: data/corpus")

@@ -35,6 +35,7 @@ __all__ = [
     "load_snapshot",
     "main",
     "near_duplicates",
+    "near_groups",
     "split_examples",
     "write_snapshot",
 ]
@@ -92,7 +93,7 @@ def split_examples(examples: Sequence[Example], config: SplitConfig) -> dict[str
                 "name authors of this data, or leave the list empty to split by shares"
             )
     groups: dict[int, list[int]] = defaultdict(list)
-    for index, group in enumerate(_groups(examples, config.near_duplicate)):
+    for index, group in enumerate(near_groups(examples, config.near_duplicate)):
         groups[int(group)].append(index)
     assigned: dict[int, str] = {}
     held_out: set[int] = set()
@@ -134,8 +135,12 @@ def split_examples(examples: Sequence[Example], config: SplitConfig) -> dict[str
     return splits
 
 
-def _groups(examples: Sequence[Example], threshold: float) -> np.ndarray:
-    """Group number of each example: same conversation, same text or nearly the same text."""
+def near_groups(examples: Sequence[Example], threshold: float) -> np.ndarray:
+    """Group numbers [examples]: one conversation, one text, or nearly the same text is one group.
+
+    Args:
+        threshold: cosine of character trigrams, as for `near_duplicates`.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

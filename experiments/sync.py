@@ -12,7 +12,7 @@ from data.taxonomy import TASKS, Taxonomy
 from experiments import tracking
 from experiments.pipeline import run_pipeline
 from experiments.promote import registered_name
-from labeling.commands import EXAMPLES, drain_events, pull
+from labeling.commands import EXAMPLES, events_pulled, pull, queued_events
 from training.config import model_names, read_section
 
 __all__ = ["SyncError", "compare_with_champion", "sync"]
@@ -42,13 +42,14 @@ def sync(
             f"set it to {EXAMPLES} (with --beside data/corpus the embedded corpus is in that file too)"
         )
     before = _snapshot()
+    queued = queued_events()  # one that comes during the pull waits for the next
     pull(taxonomy, project, beside=beside)
-    drained = drain_events()
+    events_pulled(queued)
     run_pipeline(("evaluate",) if train else ("split",))
     now = _snapshot()
     console = Console(highlight=False)
-    if drained:
-        console.print(f"{drained} events of Label Studio are in this pull")
+    if queued:
+        console.print(f"{len(queued)} events of Label Studio are in this pull")
     console.print(f"snapshot {now}" + (" (unchanged)" if now == before else f", before: {before or 'none'}"))
     if train:
         for model in model_names():

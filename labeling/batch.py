@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from labeling.client import LabelStudio
-from labeling.project import Project
+from labeling.project import READABLE, Project
 
 __all__ = ["TITLES", "Batch", "open_batch"]
 
@@ -72,6 +72,7 @@ def open_batch(server: LabelStudio, project: Project, strategy: str, tasks: Sequ
             ],
         },
         "ordering": ["tasks:data.rank"],
+        **READABLE,
     }
     tab = server.show_tab(project.id, title, shown)
     return Batch(tab, title, f"{server.login.url}/projects/{project.id}/data?tab={tab}", written)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -26,6 +29,8 @@ __all__ = [
     "EXAMPLES",
     "GOLD",
     "adjudicate_conflicts",
+    "connect_backend",
+    "events_pulled",
     "init",
     "invite",
     "list_projects",
@@ -34,7 +39,9 @@ __all__ = [
     "pull",
     "push_file",
     "queue",
+    "queued_events",
     "read_gold",
+    "run_clinic",
     "show_resolution",
 ]
 
@@ -214,3 +221,32 @@ def measure(taxonomy: Taxonomy, output: Path, project: int | None = None) -> Non
     write_agreement(report, output)
     print_agreement(report, _console)
     _console.print(f"page: {output / 'agreement.html'}")
+
+
+def connect_backend(taxonomy: Taxonomy, backend: str, project: int | None = None) -> None:
+    """Let Label Studio ask a running backend for suggestions, and tell it of every annotation."""
+    from labeling.backend import TOKEN
+    from labeling.connect import connect
+
+    server, target = open_desk(taxonomy, project)
+    made = connect(server.login, target.id, backend, taxonomy, os.environ.get(TOKEN))
+    _console.print(f"project {target.id}: backend {made.backend}, webhook {made.webhook} ({backend})")
+
+
+def queued_events() -> list[int]:
+    """Ids of what webhooks told and no pull has brought yet."""
+    from labeling.events import EVENTS, EventQueue
+
+    if not EVENTS.exists():
+        return []
+    with closing(EventQueue(EVENTS)) as events:
+        return [event.id for event in events.pending(limit=1_000_000)]
+
+
+def events_pulled(ids: Sequence[int]) -> None:
+    """Report events as dealt with: a pull that began after them has ended."""
+    from labeling.events import EVENTS, EventQueue
+
+    if ids:
+        with closing(EventQueue(EVENTS)) as events:
+            events.done(ids)

@@ -16,9 +16,23 @@ from data.taxonomy import Taxonomy
 from labeling.client import LabelStudio, LabelStudioError
 from labeling.interface import adjudication_config, check_config, labeling_config
 
-__all__ = ["KINDS", "Project", "find_project", "follow_ups", "init_project", "kefu_projects", "schema_id"]
+__all__ = [
+    "KINDS",
+    "READABLE",
+    "Project",
+    "find_project",
+    "follow_ups",
+    "init_project",
+    "kefu_projects",
+    "schema_id",
+]
 
 KINDS = {"labels": "标注", "adjudication": "裁决", "review": "复查"}
+# The table of tasks is for people: what only the screen or this platform reads is not shown in it.
+_HIDDEN = [
+    "tasks:data." + name for name in ("chat", "suggested", "context", "key", "batch", "rank", "origin")
+]
+READABLE = {"hiddenColumns": {"explore": _HIDDEN, "labeling": _HIDDEN}}
 _MARK = re.compile(r"\[kefu kind=(\w+) schema=(\w+)(?: of=(\d+))?\]")
 _EXPLANATION = {
     "labels": "客服对话标注：判断高亮的顾客消息要什么、情绪如何。",
@@ -141,6 +155,7 @@ def init_project(
         number = same[0].id
     else:
         number = server.create_project(settings)
+        server.show_tab(number, "全部", {"type": "list", "target": "tasks", **READABLE})
     return next(one for one in kefu_projects(server) if one.id == number), not same
 
 
@@ -154,7 +169,7 @@ def _check_schema(project: Project, taxonomy: Taxonomy) -> None:
             "put it right with: kefu label init"
         )
     raise LabelStudioError(
-        f"project {project.id} ({project.title}) was made with another label schema ({project.schema}, here "
-        f"{schema_id(taxonomy)}) and its labels would not fit; use the schema it was made with (data.taxonomy "
-        "in params.yaml), or make a new project with: kefu label init --title …"
+        f"project {project.id} ({project.title}) was made with another label schema ({project.schema}, "
+        f"here {schema_id(taxonomy)}) and its labels would not fit; use the schema it was made with "
+        "(data.taxonomy in params.yaml), or make a new project with: kefu label init --title …"
     )

@@ -18,7 +18,7 @@ from labeling.interface import chat_html, suggestions
 from labeling.suggest import Suggest, Suggestion, to_prediction
 from labeling.task import task_key
 
-__all__ = ["Chat", "PushReport", "existing_keys", "push", "read_chats", "task_of", "tasks_with"]
+__all__ = ["BATCH", "Chat", "PushReport", "existing_keys", "push", "read_chats", "task_of", "tasks_with"]
 
 BATCH = 250
 

@@ -29,6 +29,16 @@ __all__ = ["install_server", "run_server", "running_server"]
 
 REQUIREMENTS = Path(__file__).with_name("server-requirements.txt")
 START_SECONDS = 300
+_BANNED = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
 
 
 def install_server(home: Path = HOME) -> Path:
@@ -158,6 +168,10 @@ def _settings(login: Login, data: Path) -> dict[str, str]:
         "LABEL_STUDIO_USER_TOKEN": login.token,
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        # The ML backend is on this machine, where Label Studio would not ask by default; other private
+        # addresses stay forbidden.
+        "USE_DEFAULT_BANNED_SUBNETS": "false",
+        "USER_ADDITIONAL_BANNED_SUBNETS": ",".join(_BANNED),
         # Nothing about the shop or its chats leaves the machine.
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",

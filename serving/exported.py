@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from data.files import sha256_file
 from data.ngrams import NgramView
 from data.taxonomy import Taxonomy, parse_taxonomy
 
-__all__ = ["BrokenModelError", "ExportedModel", "default_threads", "verify_folder"]
+__all__ = ["BrokenModelError", "ExportedModel", "Opinions", "default_threads", "verify_folder"]
 
-FORMAT = 2
+FORMAT = 3
+_EMBEDDING = "message_embedding"
 REQUIRED = (
     "model.onnx",
     "tokenizer.json",
@@ -32,6 +34,18 @@ REQUIRED = (
 
 class BrokenModelError(RuntimeError):
     """The folder is not a whole exported model; the message names the file and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """What a model thinks of some messages, in their order."""
+
+    probabilities: dict[str, NDArray[np.float32]]
+    """Calibrated, by task; float32 [messages, labels]."""
+    labels: dict[str, list[str]]
+    """By task the label of each column."""
+    embedding: NDArray[np.float32]
+    """The encoder's view of the message, not of unit length; float32 [messages, hidden]."""
 
 
 def default_threads() -> int:
@@ -128,6 +142,10 @@ class ExportedModel:
                     f"{self.folder}: label_map.json has {len(self.labels.get(task, []))} labels for "
                     f"{task}, but the network answers {size}"
                 )
+        width = outputs.get(_EMBEDDING)
+        if not isinstance(width, int):
+            raise BrokenModelError(f"{self.folder}: model.onnx has no output {_EMBEDDING} of a fixed width")
+        self._hidden = width
 
     @property
     def tasks(self) -> list[str]:
@@ -141,28 +159,49 @@ class ExportedModel:
 
     def logits(self, messages: Sequence[Message], batch_size: int = 64) -> dict[str, NDArray[np.float32]]:
         """Uncalibrated logits by task, [messages, labels], in the messages' order."""
-        encoded = self.encoder.encode(messages)
-        out = {task: np.zeros((len(messages), len(self.labels[task])), np.float32) for task in self.tasks}
-        # Similar lengths share a batch, so that short messages are not computed as long ones.
-        order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
-        names = [f"{task}_logits" for task in self.tasks]
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            inputs = self.encoder.pad([encoded[row] for row in rows]).inputs()
-            if self.ngrams:
-                inputs |= self.ngrams.batch([messages[row] for row in rows])
-            for task, values in zip(self.tasks, self.session.run(names, inputs), strict=True):
-                out[task][rows] = values
-        return out
+        found = self._run(messages, batch_size, embedding=False)
+        return {task: found[f"{task}_logits"] for task in self.tasks}
 
     def probabilities(
         self, messages: Sequence[Message], batch_size: int = 64
     ) -> dict[str, NDArray[np.float32]]:
         """Calibrated probabilities by task, float32 [messages, labels], in the messages' order."""
+        return self._calibrated(messages, self._run(messages, batch_size, embedding=False))
+
+    def opinions(self, messages: Sequence[Message], batch_size: int = 64) -> Opinions:
+        """Calibrated probabilities of every task and the messages' embeddings, in one pass."""
+        found = self._run(messages, batch_size, embedding=True)
+        labels = {task: self.labels[task] for task in self.tasks}
+        return Opinions(self._calibrated(messages, found), labels, found[_EMBEDDING])
+
+    def _run(
+        self, messages: Sequence[Message], batch_size: int, embedding: bool
+    ) -> dict[str, NDArray[np.float32]]:
+        sizes = {f"{task}_logits": len(self.labels[task]) for task in self.tasks}
+        if embedding:
+            sizes[_EMBEDDING] = self._hidden
+        encoded = self.encoder.encode(messages)
+        out: dict[str, NDArray[np.float32]] = {
+            name: np.zeros((len(messages), size), np.float32) for name, size in sizes.items()
+        }
+        # Similar lengths share a batch, so that short messages are not computed as long ones.
+        order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            inputs = self.encoder.pad([encoded[row] for row in rows]).inputs()
+            if self.ngrams:
+                inputs |= self.ngrams.batch([messages[row] for row in rows])
+            for name, values in zip(out, self.session.run(list(out), inputs), strict=True):
+                out[name][rows] = values
+        return out
+
+    def _calibrated(
+        self, messages: Sequence[Message], found: dict[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.float32]]:
         result = {}
         in_context = np.array([bool(context) for _, context in messages], bool)
-        for task, logits in self.logits(messages, batch_size).items():
-            stored = self.calibration[task]
+        for task in self.tasks:
+            logits, stored = found[f"{task}_logits"], self.calibration[task]
             temperature = np.where(in_context, stored["context_temperature"], stored["temperature"])
             scaled = logits / temperature[:, None].astype(np.float32)
             scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))

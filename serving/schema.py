@@ -10,6 +10,7 @@ __all__ = [
     "MAX_BATCH",
     "MAX_CONTEXT",
     "MAX_TEXT",
+    "MAX_TOP",
     "MAX_TURN",
     "AlertAnswer",
     "Analysis",
@@ -30,6 +31,7 @@ MAX_TURN = 5000
 """Characters of an earlier turn: an agent's canned reply can be long."""
 MAX_CONTEXT = 200
 MAX_BATCH = 256
+MAX_TOP = 10
 
 
 class _Strict(BaseModel):
@@ -63,6 +65,8 @@ class AnalyzeRequest(_Strict):
     )
     text: str = Field(max_length=MAX_TEXT)
     context: list[ContextTurn] = Field(default_factory=list, max_length=MAX_CONTEXT)
+    top: int = Field(default=3, ge=1, le=MAX_TOP)
+    """How many candidate categories to answer, best first."""
 
     @field_validator("text")
     @classmethod

@@ -107,7 +107,7 @@ def _predictor() -> Predictor:
 # Plain functions: FastAPI runs them in its thread pool, so the event loop never waits for a model.
 @app.post("/analyze", summary="What one message wants, how it sounds, and the alert level")
 def analyze(request: AnalyzeRequest) -> Analysis:
-    """Category with the three best, emotion with all scores, alert with reasons, model versions."""
+    """Category with the best few, emotion with all scores, alert with reasons, model versions."""
     return _predictor().analyze([request])[0]
 
 

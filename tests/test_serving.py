@@ -114,6 +114,14 @@ def test_an_answer_has_every_field(predictor, taxonomy):
     assert answer["model"]["snapshot"] == "test-snapshot"
 
 
+def test_each_message_gets_as_many_candidates_as_it_asks_for(predictor):
+    requests = [AnalyzeRequest(text="退款什么时候到", top=top) for top in (1, 3, 10)]
+    answers = [answer.category for answer in predictor.analyze(requests)]
+    assert [len(answer.top) for answer in answers] == [1, 3, 10]
+    assert answers[2].top[:3] == answers[1].top
+    assert AnalyzeRequest(text="退款").top == 3
+
+
 def test_answers_do_not_depend_on_the_batch(predictor, few):
     requests = [AnalyzeRequest(text=row.text) for row in few[:70]]
     together = predictor.analyze(requests)
@@ -125,6 +133,39 @@ def test_answers_do_not_depend_on_the_batch(predictor, few):
 
 def test_nothing_to_answer(predictor):
     assert predictor.analyze([]) == []
+    nothing = predictor.opinions([])
+    assert nothing.embedding.shape == (0, 32)
+    assert nothing.probabilities["category"].shape == (0, 71)
+
+
+def test_opinions_agree_with_the_answers(predictor, few):
+    found = predictor.opinions([(row.text, ()) for row in few[:30]], batch_size=8)
+    assert found.embedding.shape == (30, 32)
+    answers = predictor.analyze([AnalyzeRequest(text=row.text) for row in few[:30]])
+    for task in ("category", "emotion"):
+        best = [found.labels[task][index] for index in found.probabilities[task].argmax(1)]
+        assert best == [getattr(answer, task).label for answer in answers]
+        scores = [getattr(answer, task).score for answer in answers]
+        assert found.probabilities[task].max(1) == pytest.approx(scores, abs=2e-3)
+
+
+def test_opinions_of_two_models_take_each_task_from_its_own(exported, damaged):
+    calibration = json.loads((damaged / "calibration.json").read_text())
+    calibration["emotion"] |= {"temperature": 9.0, "context_temperature": 9.0}
+    (damaged / "calibration.json").write_text(json.dumps(calibration))
+    from data.files import sha256_file
+
+    manifest = json.loads((damaged / "manifest.json").read_text())
+    manifest["files"]["calibration.json"] = sha256_file(damaged / "calibration.json")
+    (damaged / "manifest.json").write_text(json.dumps(manifest))
+    both = load_predictor(ModelSource(exported, "a@1"), ModelSource(damaged, "b@1"), threads=1)
+    messages = [("退款什么时候到", ())]
+    found = both.opinions(messages)
+    first, second = ExportedModel(exported, threads=1), ExportedModel(damaged, threads=1)
+    for task, model in (("category", first), ("emotion", second)):
+        want = model.probabilities(messages)[task]
+        assert found.probabilities[task] == pytest.approx(want, abs=1e-5)
+    assert found.embedding == pytest.approx(first.opinions(messages).embedding, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +182,10 @@ def test_nothing_to_answer(predictor):
         ({"text": "a", "context": [{"role": "agent"}]}, "context[0].text"),
         ({"text": "a", "context": [{"role": "agent", "text": "b"}] * 201}, "context"),
         ({"text": "a", "contxt": []}, "contxt"),
+        ({"text": "a", "top": 0}, "top"),
+        ({"text": "a", "top": 11}, "top"),
+        ({"text": "a", "top": "5"}, "top"),
+        ({"text": "a", "top": True}, "top"),
     ],
 )
 def test_wrong_requests_are_named(body, field):

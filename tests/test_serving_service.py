@@ -72,6 +72,12 @@ def test_a_full_batch_keeps_its_order(service):
     assert all((row["alert"]["level"] == 3) == bool(n % 2) for n, row in enumerate(results))
 
 
+def test_every_message_of_a_batch_may_ask_for_more_candidates(service):
+    messages = [{"text": "退款", "top": 7}, {"text": "退款"}]
+    results = service.post("/analyze_batch", json={"messages": messages}).json()["results"]
+    assert [len(row["category"]["top"]) for row in results] == [7, 3]
+
+
 def test_one_and_many_agree_with_the_command_line(service, store, tmp_path):
     rows = [{"id": str(n), "text": text} for n, text in enumerate(["退款多久到", "开票", "谢谢啦"])]
     source = tmp_path / "in.jsonl"
@@ -96,6 +102,7 @@ def test_one_and_many_agree_with_the_command_line(service, store, tmp_path):
         ({}, "text"),
         ([], "body"),
         ({"text": "a", "context": [{"role": "robot", "text": "b"}]}, "context[0].role"),
+        ({"text": "a", "top": 11}, "top"),
     ],
 )
 def test_wrong_messages_are_named(service, body, field):

@@ -173,7 +173,32 @@ def test_the_exported_network_answers_as_the_trained_one(exported, fitted, snaps
     assert model.calibration == calibration.as_dict()
 
 
-def test_a_differing_network_is_not_exported(fitted, tmp_path, monkeypatch):
+def test_the_exported_embedding_is_what_the_heads_read(exported, fitted, snapshot):
+    from serving.exported import ExportedModel
+
+    result, _ = fitted
+    messages = [(row.text, row.context) for row in snapshot.splits["test"][:40]]
+    model = ExportedModel(exported, threads=1)
+    found = model.opinions(messages, batch_size=7)
+    assert found.labels == model.labels
+    for task, want in model.probabilities(messages, batch_size=7).items():
+        np.testing.assert_allclose(found.probabilities[task], want, atol=1e-5)
+    inputs = result.encoder.pad(result.encoder.encode(messages)).inputs() | result.ngrams.batch(messages)
+    with torch.inference_mode():
+        network = result.network.eval()
+        *logits, embedding = network.with_embedding(**{k: torch.from_numpy(v) for k, v in inputs.items()})
+        heads = network.heads["category"](embedding)
+        bare = copy.deepcopy(network)
+        bare.ngram_rows = None
+        alone = bare(**{k: torch.from_numpy(v) for k, v in inputs.items()})
+    np.testing.assert_allclose(found.embedding, embedding.numpy(), atol=1e-3)
+    assert len(logits) == 2
+    torch.testing.assert_close(heads, alone[0])
+    assert found.embedding.std(0).min() > 1e-3
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_a_differing_network_is_not_exported(fitted, tmp_path, monkeypatch, wrong):
     result, _ = fitted
 
     class Other:
@@ -181,7 +206,9 @@ def test_a_differing_network_is_not_exported(fitted, tmp_path, monkeypatch):
             self.real = onnxruntime.InferenceSession(path, providers=providers)
 
         def run(self, names, inputs):
-            return [values + 0.5 for values in self.real.run(names, inputs)]
+            values = self.real.run(names, inputs)
+            values[wrong] = values[wrong] + 0.5
+            return values
 
     real = onnxruntime.InferenceSession
 
@@ -190,7 +217,8 @@ def test_a_differing_network_is_not_exported(fitted, tmp_path, monkeypatch):
             self.real = real(path, providers=providers)
 
     monkeypatch.setattr("training.export.onnxruntime.InferenceSession", Fake)
-    with pytest.raises(ExportError, match="differ by"):
+    name = "message_embedding" if wrong else "category_logits"
+    with pytest.raises(ExportError, match=f"{name} differs by"):
         export_onnx(result.network, result.encoder, result.ngrams, tmp_path / "model.onnx")
 
 

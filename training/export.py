@@ -20,6 +20,7 @@ import numpy as np
 import onnxruntime
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from data.encoding import InputEncoder, Message
 from data.example import Turn
@@ -32,7 +33,7 @@ from training.train import TrainResult
 
 __all__ = ["FORMAT", "ExportError", "export_model", "export_onnx"]
 
-FORMAT = 2
+FORMAT = 3
 PROBES: tuple[Message, ...] = (
     ("在吗", ()),
     ("我要退货，鞋子大了一码，申请之后寄到哪里", ()),
@@ -96,22 +97,25 @@ def export_model(
 def export_onnx(network: ChatNetwork, encoder: InputEncoder, ngrams: NgramView | None, path: Path) -> None:
     """Export to ONNX with dynamic batch and length, and compare the answers.
 
+    Outputs: `<task>_logits` of each task, and `message_embedding` [batch, hidden].
+
     Raises:
-        ExportError: a logit differs by more than 1e-3.
+        ExportError: a logit or an embedding differs by more than 1e-3.
     """
     network = network.eval().float().cpu()
     inputs = _inputs(list(PROBES), encoder, ngrams)
+    outputs = [*(f"{task}_logits" for task in network.tasks), "message_embedding"]
     names = ("batch", "length", "ngram_ids", "context_ngram_ids")
     sizes = {name: torch.export.Dim(name) for name in names}
     shapes = {name: {0: sizes["batch"], 1: sizes.get(name, sizes["length"])} for name in inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network,
+            _WithEmbedding(network).eval(),
             kwargs={name: torch.from_numpy(value) for name, value in inputs.items()},
             dynamo=True,
             dynamic_shapes=shapes,
-            output_names=[f"{task}_logits" for task in network.tasks],
+            output_names=outputs,
             verbose=False,
         )
     assert program is not None
@@ -119,13 +123,33 @@ def export_onnx(network: ChatNetwork, encoder: InputEncoder, ngrams: NgramView |
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for messages in (list(PROBES), [PROBES[0]], [PROBES[3]] * 7):
         inputs = _inputs(messages, encoder, ngrams)
-        got = session.run(None, inputs)
+        got = session.run(outputs, inputs)
         with torch.inference_mode():
-            want = network(**{name: torch.from_numpy(value) for name, value in inputs.items()})
-        for task, ours, theirs in zip(network.tasks, want, got, strict=True):
+            want = network.with_embedding(**{name: torch.from_numpy(v) for name, v in inputs.items()})
+        for output, ours, theirs in zip(outputs, want, got, strict=True):
             gap = float(np.abs(ours.numpy() - theirs).max())
             if not gap < 1e-3:
-                raise ExportError(f"model.onnx: {task} logits differ by {gap:.2g} from training's")
+                raise ExportError(f"model.onnx: {output} differs by {gap:.2g} from training's")
+
+
+class _WithEmbedding(nn.Module):
+    """The network as it is exported: the embedding is an answer too."""
+
+    def __init__(self, network: ChatNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor,
+        ngram_ids: Tensor | None = None,
+        context_ngram_ids: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        return self.network.with_embedding(
+            input_ids, attention_mask, token_type_ids, ngram_ids, context_ngram_ids
+        )
 
 
 def _inputs(messages: Sequence[Message], encoder: InputEncoder, ngrams: NgramView | None) -> dict[str, Any]:

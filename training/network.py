@@ -66,6 +66,22 @@ class ChatNetwork(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Logits [batch, labels] of each task, in the order of `tasks`.
 
+        The arguments are those of `with_embedding`.
+        """
+        answers = self.with_embedding(input_ids, attention_mask, token_type_ids, ngram_ids, context_ngram_ids)
+        return answers[:-1]
+
+    def with_embedding(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor,
+        ngram_ids: Tensor | None = None,
+        context_ngram_ids: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Logits [batch, labels] of each task, and last what the heads read: the message's
+        embedding, float32 [batch, hidden].
+
         Args:
             input_ids, attention_mask, token_type_ids: int64 [batch, length].
             ngram_ids, context_ngram_ids: int64 [batch, n-grams] of the message and of the turns before
@@ -77,8 +93,8 @@ class ChatNetwork(nn.Module):
         ).last_hidden_state
         message = (attention_mask * (1 - token_type_ids)).unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * message).sum(1) / message.sum(1).clamp(min=1.0)
-        pooled = self.dropout(pooled)
-        logits = [self.heads[task](pooled).float() for task in self.tasks]
+        dropped = self.dropout(pooled)
+        logits = [self.heads[task](dropped).float() for task in self.tasks]
         if self.ngram_rows is not None:
             if ngram_ids is None or context_ngram_ids is None:
                 raise ValueError("ngram_ids: this network has an n-gram view and needs both groups of them")
@@ -92,4 +108,4 @@ class ChatNetwork(nn.Module):
             lexical = torch.where(in_context, lexical * self.ngram_context_scale, lexical)
             parts = lexical.split(list(self.tasks.values()), dim=1)
             logits = [own + part for own, part in zip(logits, parts, strict=True)]
-        return tuple(logits)
+        return (*logits, pooled.float())

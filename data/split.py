@@ -126,6 +126,13 @@ def split_examples(examples: Sequence[Example], config: SplitConfig) -> dict[str
             position += take
         for which in order[position:]:
             assigned.update({row: "train" for row in groups[members[which]]})
+    # In small data most categories have one group, which stays in train; what is still owed comes from any.
+    spare = generator.permutation([group for group, rows in groups.items() if assigned[rows[0]] == "train"])
+    for name in shares:
+        take = max(int(debt[name] + 0.5), 0)
+        for group in spare[:take]:
+            assigned.update(dict.fromkeys(groups[int(group)], name))
+        spare = spare[take:]
     splits: dict[str, list[Example]] = {name: [] for name in SPLITS}
     for index, example in enumerate(examples):
         splits[assigned[index]].append(example)

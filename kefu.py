@@ -175,9 +175,9 @@ def _label_errors(options: argparse.Namespace) -> None:
 
 
 def _label_clinic(options: argparse.Namespace) -> None:
-    from labeling.commands import run_clinic
+    from experiments.label_review import review_categories
 
-    run_clinic(_taxonomy(), options.output, options.project)
+    review_categories(_taxonomy(), options.output, options.project, options.beside)
 
 
 def _label_sync(options: argparse.Namespace) -> None:
@@ -258,6 +258,7 @@ def _label_parser(commands: Any) -> None:
     errors.add_argument("--output", type=Path, default=Path("data/interim/suspects.jsonl"))
     errors.add_argument("--beside", help="another source to learn from: data/corpus")
     clinic = add("clinic", _label_clinic, "categories to merge, split or clarify, with examples")
+    clinic.add_argument("--beside", help="another source to learn from and to look at: data/corpus")
     clinic.add_argument("--output", type=Path, default=Path(".kefu/clinic"))
     sync = add("sync", _label_sync, "pull, make a snapshot, and on demand train and compare")
     sync.add_argument("--beside", help="another source whose examples go into the same snapshot: data/corpus")

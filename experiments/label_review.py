@@ -1,4 +1,4 @@
-"""Probable label errors of a labelling project, back to its people as review tasks with the reason."""
+"""What models that never saw a label say of it: tasks to review, and categories to think about."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from data.files import write_jsonl
 from data.sources import read_source
 from data.taxonomy import Taxonomy
 from experiments.embeddings import embed
+from experiments.label_clinic import examine_labels
 from experiments.label_errors import Suspect, find_label_errors
+from labeling.clinic import print_clinic, write_clinic
 from labeling.commands import open_desk
 from labeling.pull import pull_project
 from labeling.resolve import resolve
 from labeling.second_look import ask_again
 from labeling.task import Task
 
-__all__ = ["review_cases", "review_errors"]
+__all__ = ["review_cases", "review_categories", "review_errors"]
 
 
 def review_errors(
@@ -58,6 +60,24 @@ def review_errors(
         f"{look.present} waited there already"
     )
     console.print(f"{server.login.url}/projects/{look.project.id}/data")
+
+
+def review_categories(
+    taxonomy: Taxonomy, output: Path, project: int | None = None, beside: str | None = None
+) -> None:
+    """Write and show the categories that people and model confuse, or treat as two.
+
+    Args:
+        output: folder of the page.
+        beside: another source (`data/corpus`) to learn from and to look at.
+    """
+    server, target = open_desk(taxonomy, project)
+    tasks = pull_project(server, target).tasks
+    others = read_source(beside) if beside else ()
+    report = examine_labels(tasks, taxonomy, others, progress=True)
+    write_clinic(report, output)
+    print_clinic(report, Console(highlight=False))
+    print(f"page: {output}")
 
 
 def review_cases(suspects: Sequence[Suspect], tasks: Sequence[Task], limit: int) -> list[tuple[Task, str]]:

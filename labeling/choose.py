@@ -38,8 +38,7 @@ def choose_tasks(
         serving.package.NotPackagedError: a strategy that asks the champion, and none is packaged.
     """
     if strategy == "random":
-        order = np.random.default_rng(seed).permutation(len(tasks))[:count]
-        return [tasks[index].id for index in order]
+        return [tasks[index].id for index in np.random.default_rng(seed).permutation(len(tasks))[:count]]
     said: dict[str, Example] = {}
     if strategy == "disagreement":
         if resolution is None:

@@ -41,13 +41,12 @@ __all__ = [
     "queue",
     "queued_events",
     "read_gold",
-    "run_clinic",
     "show_resolution",
 ]
 
 GOLD = HOME / "gold.jsonl"
 EXAMPLES = RAW / "examples.jsonl"
-_console = Console(highlight=False)
+_console = Console(highlight=False, soft_wrap=True)
 
 
 def open_desk(taxonomy: Taxonomy, project: int | None = None) -> tuple[LabelStudio, Project]:

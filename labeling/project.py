@@ -29,9 +29,24 @@ __all__ = [
 
 KINDS = {"labels": "标注", "adjudication": "裁决", "review": "复查"}
 # The table of tasks is for people: what only the screen or this platform reads is not shown in it.
-_HIDDEN = [
-    "tasks:data." + name for name in ("chat", "suggested", "context", "key", "batch", "rank", "origin")
+_FIELDS = ["chat", "suggested", "context", "key", "source", "model", "batch", "rank", "origin", "answers"]
+_COLUMNS = [
+    "inner_id",
+    "completed_at",
+    "cancelled_annotations",
+    "total_predictions",
+    "annotations_results",
+    "annotations_ids",
+    "predictions_results",
+    "predictions_model_versions",
+    "file_upload",
+    "storage_filename",
+    "created_at",
+    "updated_at",
+    "updated_by",
+    "draft_exists",
 ]
+_HIDDEN = [*(f"tasks:data.{name}" for name in _FIELDS), *(f"tasks:{name}" for name in _COLUMNS)]
 READABLE = {"hiddenColumns": {"explore": _HIDDEN, "labeling": _HIDDEN}}
 _MARK = re.compile(r"\[kefu kind=(\w+) schema=(\w+)(?: of=(\d+))?\]")
 _EXPLANATION = {

@@ -149,11 +149,11 @@ def _without_repetitions(order: Ints, units: Units, most: int) -> tuple[list[int
     for start in range(0, len(order), _BLOCK):
         block = order[start : start + _BLOCK]
         rows = units[block]
-        old = _alike(rows, units[distinct]).any(axis=1).tolist()
+        old = set(np.flatnonzero(_alike(rows, units[distinct]).any(axis=1)).tolist())
         alike = _alike(rows, rows)
         new: list[int] = []
         for place, index in enumerate(block.tolist()):
-            if old[place] or alike[place, new].any():
+            if place in old or alike[place, new].any():
                 repeated.append(index)
             else:
                 new.append(place)

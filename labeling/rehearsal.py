@@ -124,11 +124,11 @@ def _answers(
         if generator.random() < person.undecided:
             yield answer_of(undecided=True), seconds
             continue
-        chosen = {}
+        chosen: dict[str, str] = {}
         for kind in TASKS:
             right = getattr(example, kind)
             chosen[kind] = right if generator.random() < care else _mistake(kind, right, taxonomy, generator)
-        yield answer_of(**chosen), seconds
+        yield answer_of(chosen["category"], chosen["emotion"]), seconds
 
 
 def _mistake(kind: str, right: str, taxonomy: Taxonomy, generator: np.random.Generator) -> str:

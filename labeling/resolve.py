@@ -177,11 +177,12 @@ def _dawid_skene(
     given: dict[int, set[str]] = {}
     for task, _, label in votes:
         given.setdefault(task, set()).add(label)
-    columns = {label: index for index, label in enumerate(model.probas_.columns)}
-    matrix = model.probas_.to_numpy()
+    found: Any = model.probas_
+    columns = {label: index for index, label in enumerate(found.columns)}
+    matrix = found.to_numpy()
     belief = {
         int(task): {label: float(matrix[row, columns[label]]) for label in given[int(task)]}
-        for row, task in enumerate(model.probas_.index)
+        for row, task in enumerate(found.index)
     }
     return belief, {str(person): float(skill) for person, skill in model.skills_.items()}
 

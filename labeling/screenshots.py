@@ -16,7 +16,7 @@ from typing import Any
 
 from labeling.client import LabelStudioError, Login, find_login
 
-__all__ = ["browser", "main", "open_screen", "sign_in", "take"]
+__all__ = ["browser", "main", "open_screen", "picture_of_page", "sign_in", "take"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -139,6 +139,14 @@ def take(
     return pictures
 
 
+def picture_of_page(page: Path, output: Path, width: int = 1280, height: int = 1420) -> None:
+    """Save the upper part of an HTML file as a picture."""
+    with browser(width, height) as window:
+        window.get(page.resolve().as_uri())
+        if not window.save_screenshot(str(output)):
+            raise OSError(f"{output}: cannot be written")
+
+
 def _find(page: Any, selector: str, otherwise: str | None = None) -> Any:
     from selenium.webdriver.common.by import By
 
@@ -163,15 +171,20 @@ def _until(page: Any, condition: Callable[[], bool], otherwise: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Take pictures of the labelling screen."""
+    """Take pictures of the labelling screen, or of a page that this platform wrote."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--project", required=True, type=int)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--project", type=int)
+    what.add_argument("--page", type=Path, help="an HTML file, such as that of kefu label agreement")
     parser.add_argument("--adjudication", type=int, help="the adjudication project, for one picture more")
     parser.add_argument("--search", default="tk", help="what is typed for the picture of a search")
     parser.add_argument("--url", help="server; by default the one of make labelstudio")
     parser.add_argument("--user", help="with --url; its password is read from LABEL_STUDIO_PASSWORD")
     parser.add_argument("--output", type=Path, default=Path("docs/labeling-screen.png"))
     options = parser.parse_args(arguments)
+    if options.page:
+        picture_of_page(options.page, options.output)
+        return
     if options.url:
         password = os.environ.get("LABEL_STUDIO_PASSWORD", "")
         if not options.user or not password:

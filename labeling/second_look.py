@@ -112,4 +112,4 @@ def _answered(task: Mapping[str, object]) -> bool:
 
 
 def _zh(entries: Mapping[str, object], key: str | None) -> str:
-    return str(getattr(entries[key], "zh", key)) if key in entries else "未答"
+    return str(getattr(entries[key], "zh", key)) if key is not None and key in entries else "未答"

@@ -74,7 +74,6 @@ def order_queue(
         raise ValueError(f"count: expected at least 1, got {count}")
     probabilities = _checked(probabilities)
     rows = len(probabilities)
-    count = min(count, rows)
     if rows == 0:
         return []
     if strategy == "random":

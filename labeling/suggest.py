@@ -45,7 +45,7 @@ __all__ = [
 
 TOP = 5
 """Candidate categories of a suggestion."""
-_PASS = 64
+_PASS = 256
 _TURNS = 40
 """Latest turns of a context that are masked and sent on: a model reads some 30 at most (96 tokens)."""
 _REQUEST_BYTES = 2 * 1024 * 1024

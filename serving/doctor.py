@@ -17,7 +17,7 @@ from rich.console import Console
 __all__ = ["Finding", "examine", "findings"]
 
 DISK_NEEDED = 8 * 2**30
-PORTS = {3000: "make serve", 5000: "make mlflow", 8888: "make lab"}
+PORTS = {3000: "make serve", 5000: "make mlflow", 8080: "make labelstudio", 8888: "make lab"}
 
 
 @dataclass(frozen=True, slots=True)

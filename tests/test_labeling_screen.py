@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import httpx
 import pytest
@@ -13,7 +14,12 @@ from labeling.interface import adjudication_config, chat_html, labeling_config, 
 from labeling.screenshots import browser, open_screen, sign_in, take
 from labeling.task import parse_task
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not shutil.which("chromedriver"), reason="needs a browser: apt-get install chromium chromium-driver"
+    ),
+]
 
 CONTEXT = (Turn("customer", "在吗"), Turn("agent", "在的亲，请讲😊"))
 CHECKED = "[...document.querySelectorAll('.kf input:checked')]"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from data.example import Turn
+from labeling.convert import read_export
+from labeling.resolve import resolve
 from labeling.task import parse_task, task_key
 
 
@@ -88,3 +91,28 @@ def test_the_key_ignores_what_normalisation_ignores():
 def test_other_shapes_are_named(value, message):
     with pytest.raises(ValueError, match=message):
         parse_task(value)
+
+
+RECORDED = sorted((Path(__file__).parent / "fixtures" / "label_studio").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_recorded_exports_of_old_and_new_sdks_say_the_same(path, taxonomy):
+    """Recorded from Label Studio 1.23.2 by both lines of its SDK: task lists and JSON exports."""
+    first, second = read_export(path)
+    assert (first.text, first.conversation, first.source) == ("还要多久", "c1", "r-1")
+    assert first.context == (Turn("customer", "快递到哪了"), Turn("agent", "亲，到杭州了"))
+    assert first.key == task_key(first.text, first.context)
+    said = {(one.annotator, one.category, one.emotion, one.seconds) for one in first.annotations}
+    assert said == {
+        ("annotator-8", "delivery_eta", "neutral", 5.5),
+        ("annotator-9", "delivery_eta", "anxious", 4),
+    }
+    (kept,) = second.annotations  # the other was cancelled
+    assert (kept.annotator, kept.undecided, kept.category) == ("annotator-8", True, None)
+    resolution = resolve([first, second], taxonomy)
+    assert len(resolution.conflicts) == 2
+
+
+def test_both_sdks_are_recorded():
+    assert len(RECORDED) == 4

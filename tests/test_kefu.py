@@ -13,7 +13,19 @@ import pytest
 import kefu
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "evaluate", "promote", "package", "predict", "serve", "demo", "mask", "doctor")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "promote",
+    "package",
+    "predict",
+    "serve",
+    "demo",
+    "mask",
+    "doctor",
+    "label",
+    "lineage",
+)
 
 
 def run(*arguments, **environment):

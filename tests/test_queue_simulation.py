@@ -168,7 +168,7 @@ def test_the_whole_command_and_its_second_half_another_day(corpus_folder, tmp_pa
     assert finished == [("entropy", 1), ("uncertainty", 1), ("diverse", 1)]
     written = capsys.readouterr().out
     assert "| random | " in written
-    assert "| 20% wrong: any other label |" in written
+    assert "| 20 % wrong: any other label |" in written
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     (path,) = (tmp_path / "work").glob("*/result.json")
     result = json.loads(path.read_text(encoding="utf-8"))

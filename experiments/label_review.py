@@ -16,9 +16,8 @@ from experiments.embeddings import embed
 from experiments.label_clinic import examine_labels
 from experiments.label_errors import Suspect, find_label_errors
 from labeling.clinic import print_clinic, write_clinic
-from labeling.commands import open_desk
+from labeling.commands import open_desk, settle
 from labeling.pull import pull_project
-from labeling.resolve import resolve
 from labeling.second_look import ask_again
 from labeling.task import Task
 
@@ -40,10 +39,10 @@ def review_errors(
         beside: another source (`data/corpus`) to learn from, when the project is small.
     """
     server, target = open_desk(taxonomy, project)
-    pulled = pull_project(server, target)
+    pulled, resolution = settle(server, target, taxonomy)
     # What has been decided in adjudication or review is not asked again.
-    open_ones = [task for task in pulled.tasks if task.id not in pulled.verdicts]
-    own = resolve(open_ones, taxonomy).examples
+    decided = {f"ls-{target.id}-{task}" for task in pulled.verdicts}
+    own = [example for example in resolution.examples if example.id not in decided]
     examples = [*own, *(read_source(beside) if beside else ())]
     suspects = find_label_errors(examples, taxonomy, vectors=embed(examples, progress=True), progress=True)
     mine = _of(own, suspects)

@@ -119,9 +119,9 @@ def picture(curves: Curves, found: Found, path: Path) -> None:
     right.plot(part, part, color="#757575", ls=":", label="random order")
     right.set(xlabel="answers looked at, %", ylabel="wrong answers found, %", title="Where people err")
     right.set(xlim=(0, 50), ylim=(0, 101))
-    for axes in (left, right):
+    for axes, height in ((left, 0.0), (right, 0.5)):
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, height), fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -184,7 +184,7 @@ def _run(
                 for kind, name in KINDS.items():
                     look = partial(find_wrong, pool, share, kind, seed)
                     line = _kept(folder / f"wrong-{share:g}-{kind}-{seed}.json", look)
-                    found.setdefault(f"{share:.0%} wrong: {name}", []).append(line)
+                    found.setdefault(f"{100 * share:.0f} % wrong: {name}", []).append(line)
                     done += 1
                     bar.update(done - bar.n)
     return curves, found

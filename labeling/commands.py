@@ -41,6 +41,7 @@ __all__ = [
     "queue",
     "queued_events",
     "read_gold",
+    "settle",
     "show_resolution",
 ]
 
@@ -142,8 +143,7 @@ def queue(taxonomy: Taxonomy, strategy: str, count: int, project: int | None = N
 
     server, target = open_desk(taxonomy, project)
     if strategy == "disagreement":
-        pulled = pull_project(server, target)
-        resolution = resolve(pulled.tasks, taxonomy, verdicts=pulled.verdicts)
+        pulled, resolution = settle(server, target, taxonomy)
         chosen = choose_tasks(strategy, count, pulled.tasks, resolution, seed)
     else:
         chosen = choose_tasks(strategy, count, open_tasks(server, target), seed=seed)
@@ -152,6 +152,18 @@ def queue(taxonomy: Taxonomy, strategy: str, count: int, project: int | None = N
         return
     batch = open_batch(server, target, strategy, chosen)
     _console.print(f"{batch.count} tasks in the tab “{batch.title}”: {batch.url}")
+
+
+def settle(
+    server: LabelStudio, project: Project, taxonomy: Taxonomy, policy: Path | None = None
+) -> tuple[PulledProject, Resolution]:
+    """Fetch every answer of a project and settle them.
+
+    Gold tasks measure people: their labels are known already, so they are not settled.
+    """
+    pulled, gold = pull_project(server, project), read_gold()
+    tasks = [task for task in pulled.tasks if task.key not in gold]
+    return pulled, resolve(tasks, taxonomy, load_resolution_policy(policy), pulled.verdicts)
 
 
 def pull(
@@ -167,11 +179,7 @@ def pull(
         beside: another source (`data/corpus`) whose examples are written to the same file.
     """
     server, target = open_desk(taxonomy, project)
-    pulled = pull_project(server, target)
-    gold = read_gold()
-    # Gold tasks measure people; their labels are known already and make no examples.
-    tasks = [task for task in pulled.tasks if task.key not in gold]
-    resolution = resolve(tasks, taxonomy, load_resolution_policy(policy), pulled.verdicts)
+    pulled, resolution = settle(server, target, taxonomy, policy)
     others = read_source(beside) if beside else []
     write_examples(output, [*others, *resolution.examples])
     show_resolution(pulled, resolution, output)
@@ -201,8 +209,7 @@ def show_resolution(pulled: PulledProject, resolution: Resolution, output: Path)
 def adjudicate_conflicts(taxonomy: Taxonomy, project: int | None = None) -> None:
     """Make the tasks in conflict into the adjudication project."""
     server, target = open_desk(taxonomy, project)
-    pulled = pull_project(server, target)
-    resolution = resolve(pulled.tasks, taxonomy, verdicts=pulled.verdicts)
+    _, resolution = settle(server, target, taxonomy)
     look = adjudicate(server, target, taxonomy, resolution.conflicts)
     _console.print(
         f"project {look.project.id} ({look.project.title}): {look.added} tasks added, "

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from data.split import SplitConfig, load_snapshot, split_examples, write_snapshot
 from labeling.agreement import measure_agreement
@@ -17,7 +22,7 @@ from labeling.rehearsal import answer_of, choose_chats, rehearse
 from labeling.resolve import resolve
 from labeling.second_look import adjudicate
 from labeling.suggest import champion_of
-from tests.conftest import TRAIN, script
+from tests.conftest import ROOT, TRAIN, script
 
 pytestmark = pytest.mark.slow
 
@@ -125,6 +130,47 @@ def test_conflicts_are_decided_and_flow_back_into_a_model(loop, taxonomy, tiny_b
     decided = loop.done.truth[task.key]
     assert learnt == {"category": decided.category, "emotion": decided.emotion}
     assert f"ls-{loop.done.project.id}-{task.id}" in {row.id for row in splits[split]}
+
+
+def test_sync_goes_from_answers_to_a_measured_model(loop, label_studio, tiny_bert, tmp_path):
+    """The command itself, in a checkout of its own with small-data settings."""
+    for package in ("data", "labeling", "training", "serving", "experiments"):
+        ignore = shutil.ignore_patterns("corpus", "raw", "interim", "processed", "__pycache__", "fresh_hands")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignore)
+    for name in ("kefu.py", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["data"]["source"] = "data/raw/label_studio/examples.jsonl"
+    params["checks"] = {name: 0 for name in params["checks"] if name.startswith("min_")}
+    params["checks"] |= {"max_template_share": 1.0, "near_duplicate": 0.99, "max_near_duplicates": 90}
+    params["split"] |= {"val": 0.15, "test": 0.15, "val_authors": [], "test_authors": []}
+    params["backbone"] = {"name": str(tiny_bert)}
+    params["train"] |= {"epochs": 1, "ngram_buckets": 4096, "precision": "32"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
+        "PYTHONPATH": str(tmp_path),
+        "LABEL_STUDIO_URL": label_studio.url,
+        "LABEL_STUDIO_API_KEY": label_studio.token,
+    }
+    command = [sys.executable, "kefu.py", "label", "sync", "--train", "--project", str(loop.done.project.id)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "90 tasks" in done.stdout
+    assert "test/category_macro_f1" in done.stdout
+    snapshot = json.loads((tmp_path / "data" / "processed" / "snapshot.json").read_text(encoding="utf-8"))
+    assert f"snapshot {snapshot['id']}" in done.stdout
+    lineage = subprocess.run(
+        [sys.executable, "kefu.py", "lineage", snapshot["id"]],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    careless = loop.done.accounts["careless"].annotator
+    assert f"{careless}: " in lineage.stdout, lineage.stderr
 
 
 def test_every_project_is_known_by_its_kind(loop):

@@ -215,6 +215,8 @@ def _print(result: Mapping[str, Mapping[str, Any]], curves: Curves, found: Found
         for number in (0, len(every[0]) // 4, -1)
     )
     print(f"calibration error of the model, by labels: {errors}")
+    if not found:
+        return
     print("| wrong answers | " + " | ".join(f"first {mark} %" for mark in QUEUE_MARKS) + " |")
     for name, lines in found.items():
         mean = 100 * np.mean(lines, axis=0)

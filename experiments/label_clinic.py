@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +18,9 @@ from data.taxonomy import Taxonomy, load_taxonomy
 from experiments.embeddings import embed
 from experiments.out_of_fold import deal_folds, out_of_fold
 from labeling.clinic import ClinicReport, examine, print_clinic, write_clinic
+from labeling.convert import read_export
 from labeling.resolve import resolve
-from labeling.task import Task, parse_task
+from labeling.task import Task
 
 __all__ = ["examine_labels", "main", "rehearse_splits"]
 
@@ -122,10 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{sum(right for _, _, right in found)} of {len(found)} found")
         print(f"as they are: {', '.join(as_they_are) or 'none'}")
         return
-    raw = json.loads(options.tasks.read_text(encoding="utf-8")) if options.tasks else []
-    if not isinstance(raw, list):
-        raise ValueError(f"{options.tasks}: expected a list of tasks (export format JSON)")
-    tasks = [parse_task(one, f"task {number}") for number, one in enumerate(raw)]
+    tasks = read_export(options.tasks) if options.tasks else []
     beside = read_source(options.examples) if options.examples else []
     report = examine_labels(tasks, taxonomy, beside, seed=options.seed, progress=True)
     write_clinic(report, options.output)

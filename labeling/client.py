@@ -1,4 +1,4 @@
-"""The only user of Label Studio's SDK: what the project asks of a server, and errors that say the mend."""
+"""What the project asks of a Label Studio server, through its SDK, and errors that say the mend."""
 
 from __future__ import annotations
 

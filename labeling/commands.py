@@ -190,7 +190,7 @@ def show_resolution(pulled: PulledProject, resolution: Resolution, output: Path)
     """Say what a pull brought."""
     answers = sum(len(task.annotations) for task in pulled.tasks)
     _console.print(f"{len(pulled.tasks)} tasks, {answers} answers")
-    _console.print(f"{len(resolution.examples)} examples -> {output}")
+    _console.print(f"{len(resolution.examples)} examples of this project -> {output}")
     if resolution.waiting:
         _console.print(f"{len(resolution.waiting)} tasks wait for answers")
     if resolution.conflicts:

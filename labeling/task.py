@@ -8,8 +8,8 @@ A task holds one message to label; its `data` is
 - `suggested`: the model's best categories (`[{"value", "alias", "score"}]`), `model`: which model said so,
 - `origin` (projects that look again at another's tasks): `{"project", "task"}`.
 
-An annotation answers the controls `category` (or `suggested`, the same answer given by the model's
-shortcut), `emotion` and `undecided`. Answers are keys of the label schema.
+An annotation answers the controls `category` (which holds the model's shortcuts too), `emotion` and
+`undecided`. Answers are keys of the label schema.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _annotation(raw: dict[str, Any], task: int, project: int, where: str) -> Ann
         id=int(raw["id"]),
         task=task,
         annotator=f"annotator-{number}",
-        category=_answer(raw, "category", where) or _answer(raw, "suggested", where),
+        category=_answer(raw, "category", where),
         emotion=_answer(raw, "emotion", where),
         undecided=_answer(raw, "undecided", where) is not None,
         at=_time(raw.get("updated_at") or raw.get("created_at"), where),

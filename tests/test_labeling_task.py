@@ -39,13 +39,6 @@ def test_a_task_with_its_answers():
     assert one.at == datetime(2026, 11, 1, 8, tzinfo=UTC)
 
 
-def test_the_shortcut_is_an_answer_too_but_the_full_list_goes_first():
-    shortcut = result("suggested", "greeting")
-    assert parse_task(raw(annotation(1, shortcut))).annotations[0].category == "greeting"
-    both = annotation(1, shortcut, result("category", "human_agent"))
-    assert parse_task(raw(both)).annotations[0].category == "human_agent"
-
-
 def test_cancelled_and_skipped_answers_are_dropped():
     kept = annotation(2, result("category", "greeting"))
     task = parse_task(raw(annotation(1, was_cancelled=True), kept, annotation(3, skipped=True)))

@@ -23,6 +23,7 @@ __all__ = [
     "LabelMap",
     "Taxonomy",
     "TaxonomyError",
+    "group_name",
     "load_taxonomy",
     "parse_taxonomy",
 ]
@@ -31,6 +32,18 @@ DEFAULT_PATH = Path(__file__).parent / "taxonomy.yaml"
 TASKS = ("category", "emotion")
 POLARITIES = ("positive", "neutral", "negative")
 NATURES = ("inquiry", "operation", "fault", "complaint", "suggestion")
+# Of the embedded schema; another one may name its groups in Chinese directly.
+_GROUP_NAMES = {
+    "presale": "售前",
+    "promotion": "优惠",
+    "order": "订单",
+    "payment": "支付发票",
+    "logistics": "物流",
+    "aftersale": "售后",
+    "complaint": "投诉建议",
+    "account": "账户安全",
+    "general": "通用",
+}
 _KEY = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
@@ -223,3 +236,8 @@ def _check(taxonomy: Taxonomy, source: str) -> None:
         for name in (part.strip() for part in head.split("/")):
             if _KEY.match(name) and name not in known:
                 raise TaxonomyError(f"{source}: boundaries: {name!r} is no category or emotion")
+
+
+def group_name(group: str) -> str:
+    """What people call a skill group."""
+    return _GROUP_NAMES.get(group, group)

@@ -16,6 +16,7 @@ from data.example import Example
 from data.files import sha256_file
 from data.split import load_snapshot
 from experiments import tracking
+from experiments.artefacts import add_artefacts
 from serving.exported import ExportedModel, verify_folder
 from training.config import TrainingConfig, flatten, load_training_config
 from training.evaluate import TaskReport, evaluate_task
@@ -63,6 +64,7 @@ def train_stage(model: str, config: TrainingConfig, snapshot_folder: Path, outpu
             },
             card=model_card(config, snapshot.id, rows, authors),
         )
+        add_artefacts(output, snapshot.splits["val"], config.thresholds, config.artefacts)
     return run
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from data.example import Turn
-from data.taxonomy import Category, Emotion, Taxonomy
-from labeling.label_words import boundary_rules, group_name, search_text
+from data.taxonomy import Category, Emotion, Taxonomy, group_name
+from labeling.label_words import boundary_rules, search_text
 
 __all__ = [
     "adjudication_config",

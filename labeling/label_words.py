@@ -6,30 +6,13 @@ import re
 
 from data.taxonomy import Category, Taxonomy
 
-__all__ = ["boundary_rules", "group_name", "pinyin_initials", "search_text"]
+__all__ = ["boundary_rules", "pinyin_initials", "search_text"]
 
-# Of the embedded schema; another one may name its groups in Chinese directly.
-GROUPS = {
-    "presale": "售前",
-    "promotion": "优惠",
-    "order": "订单",
-    "payment": "支付发票",
-    "logistics": "物流",
-    "aftersale": "售后",
-    "complaint": "投诉建议",
-    "account": "账户安全",
-    "general": "通用",
-}
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 # GB 2312 sorts its common characters by pinyin: the first character of each initial.
 _FIRSTS = [first.encode("gb2312") for first in "啊芭擦搭蛾发噶哈击喀垃妈拿哦啪期然撒塌挖昔压匝"]
 _LETTERS = "abcdefghjklmnopqrstwxyz"
 _COMMON = (b"\xb0\xa1", b"\xd7\xf9")
-
-
-def group_name(group: str) -> str:
-    """What annotators call a skill group."""
-    return GROUPS.get(group, group)
 
 
 def search_text(item: Category, taxonomy: Taxonomy) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,28 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from data.encoding import InputEncoder, Message
+from data.encoding import EncodedInput, InputEncoder, Message
 from data.files import sha256_file
 from data.ngrams import NgramView
 from data.taxonomy import Taxonomy, parse_taxonomy
 
-__all__ = ["BrokenModelError", "ExportedModel", "Opinions", "default_threads", "verify_folder"]
+__all__ = [
+    "DEFAULT_ARTEFACT",
+    "DEVICES",
+    "BrokenModelError",
+    "ExportedModel",
+    "Opinions",
+    "default_threads",
+    "open_model",
+    "verify_folder",
+]
 
-FORMAT = 3
+FORMAT = 4
+DEFAULT_ARTEFACT = "float32"
+DEVICES = ("cpu", "cuda")
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# More messages of similar length at once fill a GPU; on a CPU they only leave its caches.
+_PASS = {"cpu": 8, "cuda": 256}
 _EMBEDDING = "message_embedding"
 REQUIRED = (
     "model.onnx",
@@ -73,7 +87,9 @@ def verify_folder(folder: Path | str) -> dict[str, Any]:
             f"{folder}: format {manifest.get('format')!r} is not {FORMAT}; this model was exported by "
             "another version of the project"
         )
-    for name in REQUIRED:
+    artefacts = manifest.get("artefacts", {})
+    needed = [str(entry[key]) for entry in artefacts.values() for key in ("file", "calibration")]
+    for name in (*REQUIRED, *needed):
         if name not in files:
             raise BrokenModelError(f"{folder}: manifest.json does not list {name}; {mend}")
     for name, expected in files.items():
@@ -91,23 +107,27 @@ class ExportedModel:
     Args:
         folder: an exported model.
         threads: ONNX Runtime's threads for one call; all usable cores when None.
-        providers: ONNX Runtime's execution providers; CUDA where it is built in, else CPU.
+        device: "cpu" or "cuda"; where CUDA does not work, ONNX Runtime takes the CPU and `device` says so.
+        artefact: which of the folder's networks: "float32", "int8", "float16".
 
     Raises:
-        BrokenModelError: the folder is damaged.
+        BrokenModelError: the folder is damaged, or lacks the artefact.
     """
 
     def __init__(
         self,
         folder: Path | str,
         threads: int | None = None,
-        providers: Sequence[str] | None = None,
+        device: str = "cpu",
+        artefact: str = DEFAULT_ARTEFACT,
     ) -> None:
         self.folder = Path(folder)
         self.manifest = verify_folder(self.folder)
+        self.artefact = artefact
+        entry = self._entry(artefact)
         self.taxonomy: Taxonomy = parse_taxonomy(self._json("taxonomy.json"), "taxonomy.json")
         self.labels: dict[str, list[str]] = self._json("label_map.json")
-        self.calibration: dict[str, dict[str, float]] = self._json("calibration.json")
+        self.calibration: dict[str, dict[str, float]] = self._json(str(entry["calibration"]))
         self.encoder = InputEncoder.load(self.folder)
         buckets = int(self.manifest.get("ngram_buckets", 0))
         self.ngrams = NgramView(buckets) if buckets else None
@@ -117,18 +137,29 @@ class ExportedModel:
         # Spinning threads win a little latency and take the cores from every other worker.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        if providers is None:
-            wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-            available = onnxruntime.get_available_providers()
-            providers = [name for name in wanted if name in available]
+        providers = [_PROVIDERS["cpu"]] if device == "cpu" else [_PROVIDERS[device], _PROVIDERS["cpu"]]
+        # ONNX Runtime's fused skip-and-normalise is a scalar loop on CPUs, several times slower than the
+        # two operators that it replaces (benchmarks/artefacts.py measures it).
+        slow = ["SkipLayerNormFusion"] if device == "cpu" else []
         try:
             self.session = onnxruntime.InferenceSession(
-                str(self.folder / "model.onnx"), options, providers=list(providers)
+                str(self.folder / entry["file"]), options, providers=providers, disabled_optimizers=slow
             )
         except Exception as error:
-            raise BrokenModelError(f"{folder}: model.onnx cannot be loaded ({error})") from error
+            raise BrokenModelError(f"{folder}: {entry['file']} cannot be loaded ({error})") from error
         self.threads = options.intra_op_num_threads
         self._check_outputs()
+
+    def _entry(self, artefact: str) -> Mapping[str, str]:
+        entries = self.manifest.get("artefacts", {})
+        if artefact == DEFAULT_ARTEFACT and artefact not in entries:
+            return {"file": "model.onnx", "calibration": "calibration.json"}
+        if artefact not in entries:
+            raise BrokenModelError(
+                f"{self.folder}: has no artefact {artefact!r}, only {sorted({DEFAULT_ARTEFACT, *entries})}"
+            )
+        found: Mapping[str, str] = entries[artefact]
+        return found
 
     def _json(self, name: str) -> Any:
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
@@ -155,31 +186,44 @@ class ExportedModel:
     @property
     def device(self) -> str:
         """ "cuda" or "cpu"."""
-        return "cuda" if "CUDAExecutionProvider" in self.session.get_providers() else "cpu"
+        return "cuda" if _PROVIDERS["cuda"] in self.session.get_providers() else "cpu"
 
-    def logits(self, messages: Sequence[Message], batch_size: int = 64) -> dict[str, NDArray[np.float32]]:
+    def inputs(self, messages: Sequence[Message]) -> dict[str, NDArray[np.int64]]:
+        """What the network reads: padded int64 arrays [messages, …] by input name."""
+        return self._inputs(messages, self.encoder.encode(messages))
+
+    def _inputs(
+        self, messages: Sequence[Message], encoded: Sequence[EncodedInput]
+    ) -> dict[str, NDArray[np.int64]]:
+        inputs = self.encoder.pad(encoded).inputs()
+        return inputs | self.ngrams.batch(messages) if self.ngrams else inputs
+
+    def logits(
+        self, messages: Sequence[Message], batch_size: int | None = None
+    ) -> dict[str, NDArray[np.float32]]:
         """Uncalibrated logits by task, [messages, labels], in the messages' order."""
         found = self._run(messages, batch_size, embedding=False)
         return {task: found[f"{task}_logits"] for task in self.tasks}
 
     def probabilities(
-        self, messages: Sequence[Message], batch_size: int = 64
+        self, messages: Sequence[Message], batch_size: int | None = None
     ) -> dict[str, NDArray[np.float32]]:
         """Calibrated probabilities by task, float32 [messages, labels], in the messages' order."""
         return self._calibrated(messages, self._run(messages, batch_size, embedding=False))
 
-    def opinions(self, messages: Sequence[Message], batch_size: int = 64) -> Opinions:
+    def opinions(self, messages: Sequence[Message], batch_size: int | None = None) -> Opinions:
         """Calibrated probabilities of every task and the messages' embeddings, in one pass."""
         found = self._run(messages, batch_size, embedding=True)
         labels = {task: self.labels[task] for task in self.tasks}
         return Opinions(self._calibrated(messages, found), labels, found[_EMBEDDING])
 
     def _run(
-        self, messages: Sequence[Message], batch_size: int, embedding: bool
+        self, messages: Sequence[Message], batch_size: int | None, embedding: bool
     ) -> dict[str, NDArray[np.float32]]:
         sizes = {f"{task}_logits": len(self.labels[task]) for task in self.tasks}
         if embedding:
             sizes[_EMBEDDING] = self._hidden
+        batch_size = batch_size or _PASS[self.device]
         encoded = self.encoder.encode(messages)
         out: dict[str, NDArray[np.float32]] = {
             name: np.zeros((len(messages), size), np.float32) for name, size in sizes.items()
@@ -188,9 +232,7 @@ class ExportedModel:
         order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            inputs = self.encoder.pad([encoded[row] for row in rows]).inputs()
-            if self.ngrams:
-                inputs |= self.ngrams.batch([messages[row] for row in rows])
+            inputs = self._inputs([messages[row] for row in rows], [encoded[row] for row in rows])
             for name, values in zip(out, self.session.run(list(out), inputs), strict=True):
                 out[name][rows] = values
         return out
@@ -207,3 +249,33 @@ class ExportedModel:
             scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
             result[task] = scaled / scaled.sum(axis=1, keepdims=True)
         return result
+
+
+def open_model(
+    folder: Path | str,
+    artefacts: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+) -> ExportedModel:
+    """Open the artefact that suits the device.
+
+    Args:
+        artefacts: device ("cpu", "cuda") to artefact; float32 where it names none.
+        device: None takes CUDA where ONNX Runtime has it and it works, else the CPU.
+
+    Raises:
+        BrokenModelError: the folder is damaged, or CUDA was asked for and does not work.
+    """
+    artefacts = artefacts or {}
+    has_cuda = _PROVIDERS["cuda"] in onnxruntime.get_available_providers()
+    if device != "cpu" and has_cuda:
+        model = ExportedModel(folder, threads, "cuda", artefacts.get("cuda", DEFAULT_ARTEFACT))
+        if model.device == "cuda":
+            return model
+    if device == "cuda":
+        why = "its libraries do not load" if has_cuda else "this onnxruntime is built without it"
+        raise BrokenModelError(
+            f"{folder}: CUDA was asked for, but {why}; install onnxruntime-gpu instead of onnxruntime, "
+            "or leave KEFU_DEVICE unset"
+        )
+    return ExportedModel(folder, threads, "cpu", artefacts.get("cpu", DEFAULT_ARTEFACT))

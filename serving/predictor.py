@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data.encoding import Message
 from data.example import Turn
 from data.taxonomy import Taxonomy
-from serving.exported import BrokenModelError, ExportedModel, Opinions
+from serving.exported import BrokenModelError, ExportedModel, Opinions, open_model
 from serving.policy import AlertPolicy, load_policy
 from serving.schema import (
     AlertAnswer,
@@ -31,6 +31,8 @@ class ModelSource:
 
     folder: Path
     name: str
+    artefacts: Mapping[str, str] = field(default_factory=dict)
+    """Which artefact to open, by device ("cpu", "cuda"); float32 where none is named."""
 
 
 class Predictor:
@@ -68,6 +70,11 @@ class Predictor:
             policy=self.policy.version,
         )
 
+    @property
+    def device(self) -> str:
+        """ "cuda" where the category model runs there, else "cpu"."""
+        return self._models["category"][0].device
+
     def warm_up(self) -> None:
         """Answer a few messages of several lengths, so that the first caller does not wait."""
         for text, count in (("在吗", 1), ("我要退货" * 8, 4), ("怎么还没有发货呀" * 40, 2)):
@@ -88,7 +95,7 @@ class Predictor:
             for request, category_row, emotion_row in zip(requests, categories, emotions, strict=True)
         ]
 
-    def opinions(self, messages: Sequence[Message], batch_size: int = 64) -> Opinions:
+    def opinions(self, messages: Sequence[Message], batch_size: int | None = None) -> Opinions:
         """Probabilities of category and emotion, and the category model's embeddings; for ordering what
         people label next. One pass when one model is both."""
         category, emotion = self._models["category"][0], self._models["emotion"][0]
@@ -142,6 +149,7 @@ class Predictor:
                 task: {
                     "name": name,
                     "device": model.device,
+                    "artefact": model.artefact,
                     "threads": model.threads,
                     "snapshot": model.manifest.get("snapshot"),
                     "run": model.manifest.get("run"),
@@ -164,6 +172,7 @@ def load_predictor(
     category: ModelSource,
     emotion: ModelSource,
     threads: int | None = None,
+    device: str | None = None,
 ) -> Predictor:
     """Open both models, once if they are the same artefact, and the configured alert policy.
 
@@ -171,14 +180,16 @@ def load_predictor(
         BrokenModelError: a folder is damaged or does not fit.
         PolicyError: the policy file is wrong.
     """
-    first = ExportedModel(category.folder, threads)
-    second = ExportedModel(emotion.folder, threads) if not _same(category, emotion) else first
+    first = open_model(category.folder, category.artefacts, threads, device)
+    second = first
+    if not _same(category, emotion):
+        second = open_model(emotion.folder, emotion.artefacts, threads, device)
     models = {"category": (first, category.name), "emotion": (second, emotion.name)}
     return Predictor(models)
 
 
 def _same(one: ModelSource, other: ModelSource) -> bool:
     manifests = [source.folder / "manifest.json" for source in (one, other)]
-    if not all(path.is_file() for path in manifests):
+    if not all(path.is_file() for path in manifests) or one.artefacts != other.artefacts:
         return False
     return manifests[0].read_bytes() == manifests[1].read_bytes()

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from data.example import Turn
-from data.taxonomy import parse_taxonomy
+from data.taxonomy import group_name, parse_taxonomy
 from labeling.interface import (
     adjudication_config,
     chat_html,
@@ -18,7 +18,7 @@ from labeling.interface import (
     required_data,
     suggestions,
 )
-from labeling.label_words import boundary_rules, group_name, pinyin_initials, search_text
+from labeling.label_words import boundary_rules, pinyin_initials, search_text
 
 
 @pytest.fixture(scope="module")

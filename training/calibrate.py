@@ -23,6 +23,7 @@ __all__ = [
     "fit_temperature",
     "fit_views",
     "log_softmax",
+    "recalibrate",
     "red_threshold",
 ]
 
@@ -187,8 +188,48 @@ def calibrate(
         )
         found = TaskCalibration(*alone, *context)
         probabilities = found.probabilities(encoder, lexical, in_context)
-        labels = taxonomy.label_map(task).labels
-        red = red_threshold(probabilities, truth, labels, config) if task == "emotion" else 1.0
-        abstain = abstain_threshold(probabilities, truth, config)
-        tasks[task] = replace(found, abstain_below=abstain, red_above=red)
+        tasks[task] = _with_thresholds(found, probabilities, truth, task, taxonomy, config)
     return Calibration(tasks)
+
+
+def recalibrate(
+    logits: Mapping[str, Floats],
+    target: Mapping[str, Ints],
+    in_context: Bools,
+    taxonomy: Taxonomy,
+    config: ThresholdConfig,
+    before: Calibration,
+) -> Calibration:
+    """The same for a compressed network: temperatures and thresholds anew, the view weights are in it.
+
+    Args:
+        logits: by task the network's whole logits [rows, labels].
+        target, in_context: as for `calibrate`.
+        before: the calibration of the network that was compressed.
+    """
+    tasks = {}
+    for task, values in logits.items():
+        truth = target[task]
+        alone, context = (
+            fit_temperature(values[rows], truth[rows])
+            if rows.sum() >= _FEWEST_ROWS
+            else fit_temperature(values, truth)
+            for rows in (~in_context, in_context)
+        )
+        found = replace(before.tasks[task], temperature=alone, context_temperature=context)
+        probabilities = found.probabilities(values, None, in_context)
+        tasks[task] = _with_thresholds(found, probabilities, truth, task, taxonomy, config)
+    return Calibration(tasks)
+
+
+def _with_thresholds(
+    found: TaskCalibration,
+    probabilities: Floats,
+    truth: Ints,
+    task: str,
+    taxonomy: Taxonomy,
+    config: ThresholdConfig,
+) -> TaskCalibration:
+    labels = taxonomy.label_map(task).labels
+    red = red_threshold(probabilities, truth, labels, config) if task == "emotion" else 1.0
+    return replace(found, abstain_below=abstain_threshold(probabilities, truth, config), red_above=red)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -18,6 +18,7 @@ from data.encoding import InputLimits
 from data.taxonomy import TASKS
 
 __all__ = [
+    "ArtefactConfig",
     "BackboneConfig",
     "ConfigError",
     "GateConfig",
@@ -132,6 +133,26 @@ class ThresholdConfig:
 
 
 @dataclass(frozen=True)
+class ArtefactConfig:
+    """Which compressed networks an exported model gets, and how good each must be on validation."""
+
+    make: Sequence[str] = ("int8", "float16")
+    """`int8` for CPUs, `float16` for GPUs; empty for none."""
+    max_macro_f1_loss: float = 0.005
+    """Macro-F1 of any task below float32's."""
+    max_red_recall_loss: float = 0.005
+    """Share of angry messages that raise a red alert, below float32's."""
+    max_distance: Mapping[str, float] = field(default_factory=lambda: {"int8": 0.15, "float16": 0.01})
+    """Mean distance (total variation) of probabilities from float32's, at the worst batch and length."""
+
+    def __post_init__(self) -> None:
+        for name in self.make:
+            _require(name in self.max_distance, "artefacts.make", f"{name!r} is not int8 or float16")
+        for item in ("max_macro_f1_loss", "max_red_recall_loss"):
+            _require(0 <= getattr(self, item) <= 1, f"artefacts.{item}", "must be in [0, 1]")
+
+
+@dataclass(frozen=True)
 class GateConfig:
     """What a candidate must reach on `test` before it may become champion."""
 
@@ -159,6 +180,7 @@ class TrainingConfig:
     input: InputLimits = field(default_factory=InputLimits)
     train: TrainConfig = field(default_factory=TrainConfig)
     thresholds: ThresholdConfig = field(default_factory=ThresholdConfig)
+    artefacts: ArtefactConfig = field(default_factory=ArtefactConfig)
 
     def __post_init__(self) -> None:
         _require(bool(self.tasks), "tasks", f"name at least one of {TASKS}")
@@ -252,6 +274,7 @@ def load_training_config(model: str, path: Path | str = PARAMS) -> TrainingConfi
         "input": InputLimits,
         "train": TrainConfig,
         "thresholds": ThresholdConfig,
+        "artefacts": ArtefactConfig,
     }
     parts: dict[str, Any] = {}
     for section, cls in sections.items():

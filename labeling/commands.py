@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +25,9 @@ from labeling.pull import RAW, PulledProject, pull_project
 from labeling.push import push, read_chats, tasks_with
 from labeling.resolve import Resolution, load_resolution_policy, resolve
 from labeling.second_look import adjudicate
+
+if TYPE_CHECKING:
+    from labeling.suggest import Suggest
 
 __all__ = [
     "EXAMPLES",
@@ -43,6 +47,7 @@ __all__ = [
     "read_gold",
     "settle",
     "show_resolution",
+    "take_feedback",
 ]
 
 GOLD = HOME / "gold.jsonl"
@@ -109,11 +114,7 @@ def push_file(
     known = read_examples(file) if gold else []
     check_labels(known, taxonomy)
     server, target = open_desk(taxonomy, project)
-    suggest = None
-    if suggestions:
-        from labeling.suggest import packaged_champion, served_champion
-
-        suggest = served_champion(service) if service else packaged_champion()
+    suggest = _champion(suggestions, service)
     if known:
         _keep_gold(known, [chat.key for chat in chats])
     report = push(server, target.id, chats, tasks_with(suggest, taxonomy))
@@ -121,6 +122,45 @@ def push_file(
         f"project {target.id}: {report.added} tasks added, {report.present} were there, "
         f"{report.doubled} doubles in the file"
     )
+
+
+def take_feedback(
+    taxonomy: Taxonomy,
+    project: int | None = None,
+    store: Path | None = None,
+    suggestions: bool = True,
+    service: str | None = None,
+) -> None:
+    """Make tasks of what agents said of the service's answers, wrong answers first.
+
+    Args:
+        store: the feedback store's file; else the one that the service writes.
+        suggestions, service: as for `push_file`.
+    """
+    from labeling.feedback import push_feedback
+    from serving.feedback import FeedbackStore, default_path
+
+    feedback = FeedbackStore(store or default_path(), taxonomy)
+    if not feedback.counts()["pending"]:
+        _console.print(f"{feedback.path}: no feedback waits")
+        return
+    server, target = open_desk(taxonomy, project)
+    report = push_feedback(
+        server, target, feedback, taxonomy, tasks_with(_champion(suggestions, service), taxonomy)
+    )
+    if report:
+        _console.print(
+            f"project {target.id}: {report.taken} feedback taken, {report.added} tasks added, "
+            f"{report.noted} were there and show it now: {report.url}"
+        )
+
+
+def _champion(suggestions: bool, service: str | None) -> Suggest | None:
+    if not suggestions:
+        return None
+    from labeling.suggest import packaged_champion, served_champion
+
+    return served_champion(service) if service else packaged_champion()
 
 
 def _keep_gold(known: list[Example], keys: list[str]) -> None:

@@ -150,9 +150,9 @@ def _models(project: Path) -> Iterator[Finding]:
 
     try:
         for task, pin in read_pins().items():
-            folder = Path(bentoml.models.get(pin["tag"]).path)
+            folder = Path(bentoml.models.get(pin.tag).path)
             verify_folder(folder)
-            yield Finding("ok", f"{task}: {pin['name']} is packaged and whole")
+            yield Finding("ok", f"{task}: {pin.name} is packaged and whole")
     except NotPackagedError as error:
         yield Finding("note", str(error), "make demo")
     except NotFound as error:

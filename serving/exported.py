@@ -33,8 +33,9 @@ FORMAT = 4
 DEFAULT_ARTEFACT = "float32"
 DEVICES = ("cpu", "cuda")
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-# More messages of similar length at once fill a GPU; on a CPU they only leave its caches.
-_PASS = {"cpu": 8, "cuda": 256}
+# More messages at once fill a GPU; on a CPU they only leave its caches.
+_LARGEST = {"cpu": 16, "cuda": 256}
+_RUN_COST = 16  # of one run of the network, in tokens of one message; measured on CPUs
 _EMBEDDING = "message_embedding"
 REQUIRED = (
     "model.onnx",
@@ -223,15 +224,14 @@ class ExportedModel:
         sizes = {f"{task}_logits": len(self.labels[task]) for task in self.tasks}
         if embedding:
             sizes[_EMBEDDING] = self._hidden
-        batch_size = batch_size or _PASS[self.device]
+        largest = batch_size or _LARGEST[self.device]
         encoded = self.encoder.encode(messages)
         out: dict[str, NDArray[np.float32]] = {
             name: np.zeros((len(messages), size), np.float32) for name, size in sizes.items()
         }
-        # Similar lengths share a batch, so that short messages are not computed as long ones.
         order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        for start, end in _batches([len(encoded[row].ids) for row in order], largest):
+            rows = order[start:end]
             inputs = self._inputs([messages[row] for row in rows], [encoded[row] for row in rows])
             for name, values in zip(out, self.session.run(list(out), inputs), strict=True):
                 out[name][rows] = values
@@ -249,6 +249,28 @@ class ExportedModel:
             scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
             result[task] = scaled / scaled.sum(axis=1, keepdims=True)
         return result
+
+
+def _batches(lengths: Sequence[int], largest: int) -> list[tuple[int, int]]:
+    """Parts (start, end) of messages sorted by length that cost least together.
+
+    A part of n messages costs its longest message n times, and a fixed price: many parts pad little, few
+    parts run little. Dynamic programming finds the best parts.
+    """
+    best, cut = [0.0], [0]
+    for end in range(1, len(lengths) + 1):
+        longest = lengths[end - 1]
+        cost, start = min(
+            (best[start] + _RUN_COST + (end - start) * longest, start)
+            for start in range(max(0, end - largest), end)
+        )
+        best.append(cost)
+        cut.append(start)
+    parts, end = [], len(lengths)
+    while end:
+        parts.append((cut[end], end))
+        end = cut[end]
+    return parts[::-1]
 
 
 def open_model(

@@ -10,33 +10,22 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from data.files import read_jsonl, write_jsonl
-from serving.package import read_pins
-from serving.predictor import ModelSource, Predictor, load_predictor
+from serving.package import open_champions
+from serving.predictor import Predictor
 from serving.schema import AnalyzeRequest, reason_of
+from serving.settings import ServiceSettings
 
 __all__ = ["packaged_predictor", "predict_file"]
 
 
 def packaged_predictor(threads: int | None = None) -> Predictor:
-    """The packaged champions, opened in this process.
+    """The packaged champions, with the device and artefact that a service started now would use.
 
     Raises:
         serving.package.NotPackagedError: nothing was packaged yet, or the store lost it.
     """
-    import bentoml
-    from bentoml.exceptions import NotFound
-
-    from serving.package import NotPackagedError
-
-    pins = read_pins()
-    sources = {}
-    for task, pin in pins.items():
-        try:
-            folder = Path(bentoml.models.get(pin["tag"]).path)
-        except NotFound as error:
-            raise NotPackagedError(f"{pin['tag']} is not in the store; run: kefu package") from error
-        sources[task] = ModelSource(folder, pin["name"])
-    return load_predictor(sources["category"], sources["emotion"], threads)
+    settings = ServiceSettings.from_environment()
+    return open_champions(None, threads, settings.device, settings.artefact)
 
 
 def predict_file(source: Path, target: Path, batch_size: int = 64, predictor: Predictor | None = None) -> int:

@@ -12,16 +12,30 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data.files import sha256_file, write_json
-from serving.exported import verify_folder
+from serving.exported import DEVICES, verify_folder
+from serving.predictor import ModelSource, Predictor, load_predictor
 
-__all__ = ["PINS", "Champion", "NotPackagedError", "build_bento", "package", "read_pins", "use_local_store"]
+__all__ = [
+    "PINS",
+    "Champion",
+    "NotPackagedError",
+    "Pin",
+    "build_bento",
+    "open_champions",
+    "package",
+    "pins_version",
+    "read_pins",
+    "use_local_store",
+]
 
 PINS = Path(os.environ.get("KEFU_PINS") or Path(__file__).parent / "champions.json")
 STORE = Path(".kefu/bentoml")
+_NOT_SERVED = {"model.safetensors"}  # weights to go on training from
 
 
 class NotPackagedError(RuntimeError):
@@ -38,6 +52,18 @@ class Champion:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A packaged champion."""
+
+    tag: str
+    """In the BentoML store."""
+    name: str
+    """As answers cite it: `name@version`."""
+    artefacts: dict[str, str]
+    """The artefact to open, by device ("cpu", "cuda")."""
+
+
 def use_local_store() -> None:
     """Keep BentoML's store in `.kefu/` unless `BENTOML_HOME` says otherwise. Before importing bentoml."""
     if "BENTOML_HOME" not in os.environ:
@@ -46,11 +72,16 @@ def use_local_store() -> None:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 
-def package(champions: list[Champion], pins: Path = PINS) -> dict[str, str]:
+def package(
+    champions: list[Champion], pins: Path = PINS, artefacts: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, Pin]:
     """Copy champions into the model store (what is there already stays) and pin them.
 
+    Args:
+        artefacts: by task the artefact for each device, see `serving.choice.choose_artefacts`.
+
     Returns:
-        BentoML tag by task.
+        The pins by task.
 
     Raises:
         serving.exported.BrokenModelError: a champion's folder is damaged; nothing is pinned.
@@ -60,7 +91,7 @@ def package(champions: list[Champion], pins: Path = PINS) -> dict[str, str]:
 
     for champion in champions:
         verify_folder(champion.folder)
-    tags: dict[str, str] = {}
+    entries: dict[str, Pin] = {}
     for champion in champions:
         digest = sha256_file(champion.folder / "manifest.json")[:8]
         tag = f"{champion.name}:v{champion.version}-{digest}"
@@ -74,31 +105,77 @@ def package(champions: list[Champion], pins: Path = PINS) -> dict[str, str]:
                 "snapshot": str(manifest.get("snapshot")),
                 "run": str(manifest.get("run")),
             }
+            manifest["files"] = {
+                name: manifest["files"][name] for name in manifest["files"] if name not in _NOT_SERVED
+            }
             with bentoml.models.create(tag, module="serving.exported", metadata=metadata) as model:
-                for path in champion.folder.iterdir():
-                    shutil.copy2(path, model.path_of(path.name))
-        tags[champion.task] = tag
-    entries = {
-        champion.task: {"tag": tags[champion.task], "name": f"{champion.name}@{champion.version}"}
-        for champion in champions
-    }
-    write_json(pins, entries)
-    return tags
+                for name in manifest["files"]:
+                    shutil.copy2(champion.folder / name, model.path_of(name))
+                write_json(Path(model.path_of("manifest.json")), manifest)
+        chosen = dict((artefacts or {}).get(champion.task, {}))
+        entries[champion.task] = Pin(tag, f"{champion.name}@{champion.version}", chosen)
+    write_json(pins, {task: asdict(pin) for task, pin in entries.items()})
+    return entries
 
 
-def read_pins(pins: Path = PINS) -> dict[str, dict[str, str]]:
-    """The packaged champions: by task the BentoML tag and the name that answers cite.
+def read_pins(pins: Path = PINS) -> dict[str, Pin]:
+    """The packaged champions by task.
 
     Raises:
-        NotPackagedError: nothing was packaged yet.
+        NotPackagedError: nothing was packaged yet, or the file is damaged.
     """
     try:
         entries = json.loads(pins.read_text(encoding="utf-8"))
-        return {task: {"tag": entries[task]["tag"], "name": entries[task]["name"]} for task in entries}
+        return {
+            task: Pin(entry["tag"], entry["name"], dict(entry.get("artefacts", {})))
+            for task, entry in entries.items()
+        }
     except FileNotFoundError as error:
         raise NotPackagedError("no packaged models; make them with: kefu package") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotPackagedError(f"{pins} is damaged ({error}); make it anew with: kefu package") from error
+
+
+def pins_version(pins: Path = PINS) -> str:
+    """Changes when other champions are packaged.
+
+    Raises:
+        OSError: the file is not there.
+    """
+    return sha256_file(pins)
+
+
+def open_champions(
+    folders: Mapping[str, Path] | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    artefact: str | None = None,
+) -> Predictor:
+    """The packaged champions, opened in this process.
+
+    Args:
+        folders: where a task's model lies, if not in the store under its tag.
+        threads, device: see `serving.exported.open_model`.
+        artefact: the artefact to open instead of those chosen at packaging.
+
+    Raises:
+        NotPackagedError: nothing was packaged yet, or the store lost it.
+        serving.exported.BrokenModelError: a model is damaged.
+    """
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    sources = {}
+    for task, pin in read_pins().items():
+        folder = (folders or {}).get(task)
+        if folder is None:
+            try:
+                folder = Path(bentoml.models.get(pin.tag).path)
+            except NotFound as error:
+                raise NotPackagedError(f"{pin.tag} is not in the store; run: kefu package") from error
+        chosen = dict.fromkeys(DEVICES, artefact) if artefact else pin.artefacts
+        sources[task] = ModelSource(folder, pin.name, chosen)
+    return load_predictor(sources["category"], sources["emotion"], threads, device)
 
 
 def build_bento(project: Path) -> str:

@@ -23,6 +23,10 @@ COMMANDS = (
     "demo",
     "mask",
     "doctor",
+    "keys",
+    "tools",
+    "mcp",
+    "mock",
     "label",
     "lineage",
 )

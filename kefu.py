@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,14 +53,16 @@ def _package(options: argparse.Namespace) -> None:
     from data.taxonomy import TASKS
     from experiments.promote import registered_name
     from experiments.tracking import fetch_champion
+    from serving.choice import choose_artefacts
     from serving.package import Champion, build_bento, package
 
     champions = []
     for task in TASKS:
         found = fetch_champion(registered_name(task))
         champions.append(Champion(task, found.name, found.version, found.folder))
-    for task, tag in package(champions).items():
-        print(f"{task:9} {tag}")
+    artefacts = {champion.task: choose_artefacts(champion.folder, threads=1) for champion in champions}
+    for task, pin in package(champions, artefacts=artefacts).items():
+        print(f"{task:9} {pin.tag}, on CPU as {pin.artefacts['cpu']}, on a GPU as {pin.artefacts['cuda']}")
     if not options.no_build:
         print(f"bento     {build_bento(PROJECT)}")
 
@@ -74,11 +75,60 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     from serving.package import read_pins
+    from serving.settings import ServiceSettings
 
     read_pins()
+    ServiceSettings.from_environment().check_host(options.host)
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Kefu"]
     command += ["--host", options.host, "--port", str(options.port)]
-    raise SystemExit(subprocess.call(command, cwd=PROJECT))
+    os.chdir(PROJECT)
+    os.execv(command[0], command)  # in this process's place, so that SIGTERM reaches the server
+
+
+def _keys_file(options: argparse.Namespace) -> Path:
+    from serving.settings import ServiceSettings
+
+    return options.file or ServiceSettings.from_environment().keys or Path(".kefu/api_keys.json")
+
+
+def _keys_add(options: argparse.Namespace) -> None:
+    from serving.keys import add_key
+
+    print(add_key(_keys_file(options), options.name, options.rate))
+    print("shown once; callers send it as: Authorization: Bearer KEY", file=sys.stderr)
+
+
+def _keys_list(options: argparse.Namespace) -> None:
+    from serving.keys import read_keys
+
+    for key in read_keys(_keys_file(options)):
+        print(f"{key.name:24} {key.rate:g} requests a second, since {key.created}")
+
+
+def _keys_remove(options: argparse.Namespace) -> None:
+    from serving.keys import remove_key
+
+    remove_key(_keys_file(options), options.name)
+
+
+def _mock(options: argparse.Namespace) -> None:
+    from serving.mock import serve_mock
+
+    serve_mock(options.host, options.port)
+
+
+def _tools(options: argparse.Namespace) -> None:
+    import json
+
+    from serving.tools import definitions
+
+    print(json.dumps(definitions(options.format), ensure_ascii=False, indent=2))
+
+
+def _mcp(options: argparse.Namespace) -> None:
+    from serving.mcp_server import run_stdio
+
+    run_stdio(options.service)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -130,6 +180,12 @@ def _label_push(options: argparse.Namespace) -> None:
     push_file(
         _taxonomy(), options.file, options.project, options.gold, not options.no_suggestions, options.service
     )
+
+
+def _label_feedback(options: argparse.Namespace) -> None:
+    from labeling.commands import take_feedback
+
+    take_feedback(_taxonomy(), options.project, options.store, not options.no_suggestions, options.service)
 
 
 def _label_queue(options: argparse.Namespace) -> None:
@@ -226,6 +282,10 @@ def _label_parser(commands: Any) -> None:
     )
     push.add_argument("--no-suggestions", action="store_true", help="without the champion's opinion")
     push.add_argument("--service", help="address of a running inference service to ask for suggestions")
+    feedback = add("feedback", _label_feedback, "make tasks of agents' feedback, wrong answers first")
+    feedback.add_argument("--store", type=Path, help="default: KEFU_FEEDBACK, or .kefu/feedback.sqlite")
+    feedback.add_argument("--no-suggestions", action="store_true", help="without the champion's opinion")
+    feedback.add_argument("--service", help="address of a running inference service to ask for suggestions")
     queue = add("queue", _label_queue, "open a tab with what to label next, in order")
     queue.add_argument(
         "--strategy", choices=("uncertainty", "diverse", "disagreement", "random"), default="diverse"
@@ -265,6 +325,25 @@ def _label_parser(commands: Any) -> None:
     sync.add_argument("--train", action="store_true", help="train on the new snapshot and compare")
 
 
+def _keys_parser(commands: Any) -> None:
+    text = "API keys of the service: with one, callers from other machines are answered"
+    verbs = commands.add_parser("keys", help=text, description=text).add_subparsers(
+        dest="verb", required=True, metavar="VERB"
+    )
+    for name, action, text in (
+        ("add", _keys_add, "make a key and show it, once"),
+        ("list", _keys_list, "names and limits"),
+        ("remove", _keys_remove, "withdraw a key; running services follow at once"),
+    ):
+        command = verbs.add_parser(name, help=text, description=text)
+        command.set_defaults(action=action)
+        command.add_argument("--file", type=Path, help="default: KEFU_API_KEYS, or .kefu/api_keys.json")
+        if name != "list":
+            command.add_argument("name", help="who calls")
+        if name == "add":
+            command.add_argument("--rate", type=float, default=50.0, help="requests a second (default 50)")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kefu", description="Kefu Lab 客服实验室")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -290,10 +369,20 @@ def _parser() -> argparse.ArgumentParser:
     serve = add("serve", _serve, "start the inference service with the packaged champions")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=3000)
+    mock = add("mock", _mock, "start a service that answers without a model, for integrators' tests")
+    mock.add_argument("--host", default="127.0.0.1")
+    mock.add_argument("--port", type=int, default=3001)
+    tools = add("tools", _tools, "print the tools for language-model agents as function definitions")
+    tools.add_argument("--format", choices=("openai", "anthropic"), default="openai", help="whose form")
+    mcp = add("mcp", _mcp, "offer the tools to a desktop agent (Model Context Protocol on stdio)")
+    mcp.add_argument(
+        "--service", help="address of a running service to ask; the packaged champions here if left out"
+    )
     demo = add("demo", _demo, "start the service, send it a few chats, and show its answers")
     demo.add_argument("--port", type=int, default=0, help="0 picks a free one")
     demo.add_argument("--page", type=Path, help="write the table as HTML too")
     files(add("mask", _mask, "replace personal data in a file by placeholders"))
+    _keys_parser(commands)
     _label_parser(commands)
     lineage = add(
         "lineage", _lineage, "walk from a prediction or model to its annotations, or back from a task"
@@ -310,6 +399,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     from serving.package import use_local_store
 
+    if options.command == "mcp" and not Path(".kefu").is_dir():
+        os.chdir(PROJECT)  # a desktop agent starts it anywhere
     use_local_store()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:

@@ -32,8 +32,8 @@ from training.metrics import macro_f1
 
 __all__ = ["Measured", "add_artefacts", "check_artefact", "measure_artefact"]
 
-KEEP_EXACT = (4, 8, 16)
-"""Matrix products that stay in float32 within int8: the fewest with which it passes."""
+SPLITS = (12, 24, 36)
+"""Matrix products of int8 whose outlying channels are computed exactly: the fewest with which it passes."""
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +44,9 @@ class Measured:
     macro_f1: dict[str, float]
     """By task."""
     red_recall: float | None
-    """Share of the angry rows whose probability raises a red alert; None without the task or such rows."""
+    """Share of the angry rows that raise a red alert by the policy; None without the task or such rows."""
+    angry_rows: int
+    """Rows that this share rests on."""
     parity: float
     """Largest mean distance (total variation) of its probabilities from float32's over the grid of batch
     and length, on arbitrary tokens."""
@@ -80,7 +82,7 @@ def _ways(name: str, plain: ExportedModel, rows: Sequence[Example]) -> list[Call
     if name == "float16":
         return [to_float16]
     probes = _probes(plain, rows)
-    return [partial(to_int8, probes=probes, keep=keep) for keep in KEEP_EXACT]
+    return [partial(to_int8, probes=probes, split=split) for split in SPLITS]
 
 
 def _probes(plain: ExportedModel, rows: Sequence[Example], count: int = 64) -> list[dict[str, Any]]:
@@ -126,7 +128,8 @@ def measure_artefact(model: ExportedModel, plain: ExportedModel, rows: Sequence[
     truth = _targets(rows, model.taxonomy, model.tasks)
     scores = {task: macro_f1(truth[task], ours[task].argmax(1), ours[task].shape[1]) for task in model.tasks}
     same = {task: float(np.mean(ours[task].argmax(1) == theirs[task].argmax(1))) for task in model.tasks}
-    return Measured(scores, _red_recall(model, ours, truth), _parity(model, plain), same)
+    angry = sum(row.emotion == "angry" for row in rows)
+    return Measured(scores, _red_recall(model, ours, rows), angry, _parity(model, plain), same)
 
 
 def check_artefact(found: Measured, base: Measured, config: ArtefactConfig, name: str) -> list[str]:
@@ -139,9 +142,10 @@ def check_artefact(found: Measured, base: Measured, config: ArtefactConfig, name
             reasons.append(f"{task} macro-F1 is {lost:.4f} lower than float32's, allowed {limit}")
     if found.red_recall is not None and base.red_recall is not None:
         lost = base.red_recall - found.red_recall
-        if lost > config.max_red_recall_loss:
-            limit = config.max_red_recall_loss
-            reasons.append(f"red-alert recall is {lost:.4f} lower than float32's, allowed {limit}")
+        # A single message among fewer than 200 is more than half a point: it cannot decide.
+        limit = max(config.max_red_recall_loss, 1.001 / found.angry_rows)
+        if lost > limit:
+            reasons.append(f"red-alert recall is {lost:.4f} lower than float32's, allowed {limit:.4f}")
     limit = config.max_distance[name]
     if not found.parity <= limit:
         reasons.append(f"probabilities are {found.parity:.4f} from float32's on the grid, allowed {limit}")
@@ -156,16 +160,26 @@ def _targets(rows: Sequence[Example], taxonomy: Taxonomy, tasks: Sequence[str]) 
 
 
 def _red_recall(
-    model: ExportedModel, probabilities: Mapping[str, NDArray[Any]], truth: Mapping[str, NDArray[Any]]
+    model: ExportedModel, probabilities: Mapping[str, NDArray[Any]], rows: Sequence[Example]
 ) -> float | None:
-    if "emotion" not in model.tasks or "angry" not in model.labels["emotion"]:
+    """Share of the angry rows for which the alert policy raises the highest level."""
+    if "emotion" not in model.tasks:
         return None
-    angry = model.labels["emotion"].index("angry")
-    rows = truth["emotion"] == angry
-    if not rows.any():
+    angry = [index for index, row in enumerate(rows) if row.emotion == "angry"]
+    if not angry:
         return None
-    limit = load_policy(model.taxonomy).red_above or model.calibration["emotion"]["red_above"]
-    return float(np.mean(probabilities["emotion"][rows, angry] >= limit))
+    policy = load_policy(model.taxonomy)
+    highest = max(alert.level for alert in model.taxonomy.alerts)
+    threshold = model.calibration["emotion"]["red_above"]
+
+    def alerted(index: int) -> bool:
+        scores = {
+            task: dict(zip(model.labels[task], probabilities[task][index].tolist(), strict=True))
+            for task in model.tasks
+        }
+        return policy.alert(rows[index].text, scores, threshold).level == highest
+
+    return float(np.mean([alerted(index) for index in angry]))
 
 
 def _parity(model: ExportedModel, plain: ExportedModel) -> float:

@@ -51,25 +51,32 @@ def fuse(path: Path, heads: int, hidden: int) -> dict[str, int]:
     return made
 
 
-def to_int8(source: Path, target: Path, probes: Sequence[Mapping[str, Any]], keep: int = 0) -> None:
+def to_int8(
+    source: Path, target: Path, probes: Sequence[Mapping[str, Any]], split: int = 0, channels: int = 8
+) -> None:
     """Weights of the encoder as signed bytes, one scale for each column; activations quantised as they come.
 
+    A few input channels of some products carry values many times larger than all others, which leave
+    those only a few of the 256 steps. In the products that lose most by it these channels are computed
+    apart, exactly (Dettmers et al., "LLM.int8()", 2022; here the channels are chosen once, on `probes`).
     The heads and the n-gram view stay in float32: they cost little, and their errors would add up.
 
     Args:
         probes: inputs of real messages, by which the products are judged.
-        keep: so many of the encoder's matrix products stay in float32 too, those that lose most. A few
-            activations have outliers which leave the other values only a few of the 256 steps.
+        split: so many products are split, those that lose most.
+        channels: input channels that are computed apart in each.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(str(source))
     exact = [node.name for node in model.graph.node if node.op_type == "Gemm"]
-    exact += _most_sensitive(model, probes)[:keep] if keep else []
+    if split:
+        sensitive = _most_sensitive(model, probes)[:split]
+        exact += [_split_product(model, name, largest[:channels]) for name, largest in sensitive]
     with _quiet():
         quantize_dynamic(
-            str(source),
+            model,
             str(target),
             weight_type=QuantType.QInt8,
             per_channel=True,
@@ -79,40 +86,80 @@ def to_int8(source: Path, target: Path, probes: Sequence[Mapping[str, Any]], kee
         )
 
 
-def _most_sensitive(model: Any, probes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Matrix products with constant weights, worst first by the signal-to-noise ratio that eight bits leave.
+def _split_product(model: Any, name: str, channels: Sequence[int]) -> str:
+    """Turn x @ W into (x without channels) @ W + x[channels] @ W[channels]; returns the exact part's name."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
 
-    A step of the input's range is noise of variance step^2 / 12 in each input value, which the weights
-    carry to the output; it is compared with the variance of the exact output.
+    graph = model.graph
+    place, node = next((place, node) for place, node in enumerate(graph.node) if node.name == name)
+    weights = next(item for item in graph.initializer if item.name == node.input[1])
+    matrix = numpy_helper.to_array(weights)
+    rest = np.ones(matrix.shape[0], np.float32)
+    rest[list(channels)] = 0.0
+    entering, leaving = node.input[0], node.output[0]
+    for suffix, value in (
+        ("rest", rest),
+        ("channels", np.array(channels, np.int64)),
+        ("exact_weights", matrix[list(channels)]),
+    ):
+        graph.initializer.append(numpy_helper.from_array(value, f"{name}/{suffix}"))
+    node.input[0], node.output[0] = f"{name}/rest_values", f"{name}/rest_product"
+    made = [
+        helper.make_node("Mul", [entering, f"{name}/rest"], [f"{name}/rest_values"], f"{name}/rest"),
+        helper.make_node(
+            "Gather", [entering, f"{name}/channels"], [f"{name}/channel_values"], f"{name}/gather", axis=2
+        ),
+        helper.make_node(
+            "MatMul",
+            [f"{name}/channel_values", f"{name}/exact_weights"],
+            [f"{name}/exact_product"],
+            f"{name}/exact",
+        ),
+        helper.make_node("Add", [f"{name}/rest_product", f"{name}/exact_product"], [leaving], f"{name}/sum"),
+    ]
+    for offset, new in enumerate(made[:3]):
+        graph.node.insert(place + offset, new)
+    graph.node.insert(place + 4, made[3])
+    assert isinstance(model, onnx.ModelProto)
+    return f"{name}/exact"
+
+
+def _most_sensitive(model: Any, probes: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[int]]]:
+    """Matrix products with constant weights, and their input channels, largest values first.
+
+    The worst product comes first, by the signal-to-noise ratio that eight bits leave: a step of the
+    input's range is noise of variance step^2 / 12 in each input value, which the weights carry to the
+    output; it is compared with the variance of the exact output in the median channel.
     """
     import numpy as np
     import onnx
     import onnxruntime
 
     weights = {item.name: item for item in model.graph.initializer}
-    products = [node for node in model.graph.node if node.op_type in _PRODUCTS and node.input[1] in weights]
+    products = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
     wanted = sorted({node.input[0] for node in products})
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
-    known = {item.name for item in watched.graph.output}
     for name in wanted:
-        if name not in known:
-            value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-            watched.graph.output.append(value)
+        value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        watched.graph.output.append(value)
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
     matrices = {node.name: onnx.numpy_helper.to_array(weights[node.input[1]]) for node in products}
-    noise = dict.fromkeys(matrices, 0.0)
-    signal = dict.fromkeys(matrices, 0.0)
+    noise, signal = dict.fromkeys(matrices, 0.0), dict.fromkeys(matrices, 0.0)
+    largest = {name: np.zeros(len(matrix), np.float32) for name, matrix in matrices.items()}
     for probe in probes:
         values = dict(zip(wanted, session.run(wanted, dict(probe)), strict=True))
         for node in products:
-            entering, matrix = values[node.input[0]], matrices[node.name]
+            matrix = matrices[node.name]
+            entering = values[node.input[0]].reshape(-1, len(matrix))
             step = (max(0.0, entering.max()) - min(0.0, entering.min())) / 255
             noise[node.name] += float(step**2 / 12 * np.square(matrix).sum(0).mean())
-            signal[node.name] += float(
-                np.median((entering.reshape(-1, matrix.shape[0]) @ matrix).var(axis=0))
-            )
-    return sorted(matrices, key=lambda name: signal[name] / max(noise[name], 1e-30))
+            signal[node.name] += float(np.median((entering @ matrix).var(axis=0)))
+            largest[node.name] = np.maximum(largest[node.name], np.abs(entering).max(axis=0))
+    order = sorted(matrices, key=lambda name: signal[name] / max(noise[name], 1e-30))
+    return [(name, np.argsort(-largest[name]).tolist()) for name in order]
 
 
 def to_float16(source: Path, target: Path) -> None:

@@ -141,7 +141,7 @@ class ArtefactConfig:
     max_macro_f1_loss: float = 0.005
     """Macro-F1 of any task below float32's."""
     max_red_recall_loss: float = 0.005
-    """Share of angry messages that raise a red alert, below float32's."""
+    """Share of angry messages that raise a red alert, below float32's; a single message is always allowed."""
     max_distance: Mapping[str, float] = field(default_factory=lambda: {"int8": 0.15, "float16": 0.01})
     """Mean distance (total variation) of probabilities from float32's, at the worst batch and length."""
 

@@ -2,7 +2,7 @@
 
 Both read texts with the same reader and answer category and emotion; ours adds the n-gram view.
 
-    python -m benchmarks.gpu --output benchmarks/gpu.json          # needs onnxruntime-gpu and a CUDA build of torch
+    python -m benchmarks.gpu --output benchmarks/gpu.json   # with onnxruntime-gpu and a CUDA build of torch
     python -m benchmarks.gpu --device cpu --batches 1 8 --seconds 2
 """
 
@@ -60,7 +60,8 @@ def transformers_way(folder: Path, device: str, precision: torch.dtype) -> Way:
 
 def measure(way: Way, messages: Sequence[Message], batch: int, seconds: float) -> dict[str, float]:
     """Messages a second, and the p99 of a call in milliseconds, over some seconds after a warm-up."""
-    position, latencies = 0, []
+    position = 0
+    latencies: list[float] = []
     for _ in range(3):
         way([messages[index % len(messages)] for index in range(batch)])
     end = time.perf_counter() + seconds

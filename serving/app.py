@@ -43,7 +43,9 @@ PAGE = Path(__file__).parent / "page"
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Errors, "description": text}
     for status, text in {
+        400: "the body is not JSON in UTF-8",
         401: "API key missing or unknown",
+        408: "the body came too slowly",
         413: "request too large",
         422: "a field is wrong; names it",
         429: "too many requests with this key; Retry-After says when",
@@ -137,12 +139,14 @@ def _add_operations(app: FastAPI, operations: Callable[[], Operations]) -> None:
         """Kept durably, personal data masked; goes to the labelling queue from there."""
         return await operations().feedback(request)
 
-    @app.get("/labels", summary="Every category, emotion and alert level", tags=["about"])
+    refusals: dict[int | str, dict[str, Any]] = {status: _REFUSALS[status] for status in (401, 429)}
+
+    @app.get("/labels", summary="Every category, emotion and alert level", responses=refusals, tags=["about"])
     async def labels() -> Labels:
         """The label schema, for pages and programs that show names."""
         return Labels.of(operations().engine.taxonomy)
 
-    @app.get("/info", summary="Models, device, threads and versions", tags=["about"])
+    @app.get("/info", summary="Models, device, threads and versions", responses=refusals, tags=["about"])
     async def info() -> dict[str, Any]:
         """What is running: models, snapshot, calibration, device, threads, package versions."""
         packages = ("bentoml", "onnxruntime", "tokenizers", "numpy")
@@ -192,7 +196,9 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         reason = "not JSON in UTF-8" if error.status_code == 400 else str(error.detail)
-        return error_response(error.status_code, reason)
+        response = error_response(error.status_code, reason)
+        response.headers.update(error.headers or {})  # a 405 names the methods that are allowed
+        return response
 
     @app.exception_handler(OverloadedError)
     async def overloaded(request: Request, error: OverloadedError) -> Response:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data.files import sha256_file, write_json
+from data.taxonomy import TASKS
 from serving.exported import DEVICES, verify_folder
 from serving.predictor import ModelSource, Predictor, load_predictor
 
@@ -127,8 +128,8 @@ def read_pins(pins: Path = PINS) -> dict[str, Pin]:
     try:
         entries = json.loads(pins.read_text(encoding="utf-8"))
         return {
-            task: Pin(entry["tag"], entry["name"], dict(entry.get("artefacts", {})))
-            for task, entry in entries.items()
+            task: Pin(entries[task]["tag"], entries[task]["name"], dict(entries[task].get("artefacts", {})))
+            for task in TASKS
         }
     except FileNotFoundError as error:
         raise NotPackagedError("no packaged models; make them with: kefu package") from error

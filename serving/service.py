@@ -82,7 +82,7 @@ class Kefu:
             _settings.threads,
             _settings.max_waiting,
             _settings.timeout,
-            _telemetry.observe_pass,
+            lambda count, seconds: _telemetry.observe_pass(count, seconds, self.engine.batcher.waiting),
             _telemetry.observe_answers,
         )
         store = FeedbackStore(_settings.feedback, self.engine.taxonomy)

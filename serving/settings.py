@@ -23,7 +23,7 @@ class ServiceSettings:
     workers: int = 1
     """Processes (`KEFU_WORKERS`)."""
     threads: int = 1
-    """Passes that one worker computes at the same time, one core each (`KEFU_THREADS`; default cores / workers)."""
+    """Passes that a worker computes side by side, a core each (`KEFU_THREADS`; default cores / workers)."""
     artefact: str | None = None
     """Artefact to serve instead of the one chosen at packaging (`KEFU_ARTEFACT`)."""
     device: str | None = None

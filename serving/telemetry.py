@@ -55,13 +55,14 @@ class Telemetry:
         self.labels = Counter("kefu_answers", "Answers by label", ["task", "label"], registry=own)
         self.abstained = Counter("kefu_abstentions", "Answers that a person should decide", registry=own)
         self.alerts = Counter("kefu_alerts", "Answers by alert level", ["level"], registry=own)
-        self.judged = Counter("kefu_feedback", "Feedback by task and verdict", ["task", "right"], registry=own)
+        self.judged = Counter("kefu_feedback", "Feedback by verdict", ["task", "right"], registry=own)
         self.waiting = Gauge(
             "kefu_waiting_messages", "Messages that wait", multiprocess_mode="livesum", registry=own
         )
 
-    def observe_pass(self, messages: int, seconds: float) -> None:
-        """A pass of the model ended."""
+    def observe_pass(self, messages: int, seconds: float, waiting: int) -> None:
+        """A pass of the model ended, and so many messages wait for another."""
+        self.waiting.set(waiting)
         self.pass_messages.observe(messages)
         self.pass_seconds.observe(seconds)
 

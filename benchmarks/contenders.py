@@ -24,6 +24,7 @@ __all__ = [
     "Contender",
     "MemoryLog",
     "ask_labels",
+    "folder_with_weights",
     "run_json",
     "running",
 ]
@@ -74,11 +75,11 @@ def running(contender: Contender, model: Path) -> Iterator[str]:
         BenchmarkError: it did not become ready; says where its log is.
     """
     ours = set(_children())
-    os.environ["BENCHMARK_MODEL"] = str(model.resolve())
     with contextlib.ExitStack() as stack:
         command = list(contender.command) if contender.command else None
         try:
-            address = stack.enter_context(running_service(command=command))
+            variables = {"BENCHMARK_MODEL": str(model.resolve())}
+            address = stack.enter_context(running_service(command=command, variables=variables))
         except RuntimeError as error:
             raise BenchmarkError(f"{contender.name}: {error}") from error
         tree = set(_children()) - ours
@@ -90,6 +91,26 @@ def running(contender: Contender, model: Path) -> Iterator[str]:
             for process in tree:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+
+
+def folder_with_weights(packaged: Path) -> Path:
+    """The exported folder that a packaged model was copied from, in `models/` or named by BENCHMARK_MODEL:
+    it has the weights to rebuild the network from, which a service does not need.
+
+    Raises:
+        BenchmarkError: there is none with the same network.
+    """
+    wanted = _network(packaged)
+    named = os.environ.get("BENCHMARK_MODEL")
+    for folder in (*([Path(named)] if named else []), *sorted(PROJECT.glob("models/*/exported"))):
+        if (folder / "model.safetensors").is_file() and _network(folder) == wanted:
+            return folder
+    raise BenchmarkError(f"no folder in models/ holds the weights of {packaged}; make them with: make demo")
+
+
+def _network(folder: Path) -> str:
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return str(manifest["files"]["model.onnx"])
 
 
 def _children() -> list[psutil.Process]:

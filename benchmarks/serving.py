@@ -35,6 +35,7 @@ from benchmarks.contenders import (
     BenchmarkError,
     MemoryLog,
     ask_labels,
+    folder_with_weights,
     run_json,
     running,
 )
@@ -102,7 +103,7 @@ class _Run:
         self.labels = found["labels"]
         if len(set(found["folders"])) != 1:
             raise BenchmarkError("the packaged champions are two models; the pipeline needs one that is both")
-        self.model = Path(found["folders"][0])
+        self.model = folder_with_weights(Path(found["folders"][0]))
         names = [BARE, *self.settings.clients]
         for number in range(self.settings.rounds):
             elapsed = time.monotonic() - self.began

@@ -113,12 +113,6 @@ def picture(figures: dict[str, Any], path: Path) -> None:
         "pipeline_fastapi": ("#ef6c00", "^-"),
         OURS: ("#1565c0", "o-"),
     }
-    # The rivals' lines lie close together: each has its own side for its numbers.
-    places = {
-        "pipeline_bentoml": (0, 7, "center"), "pipeline_bentoml p99": (-7, 3, "right"),
-        "pipeline_fastapi": (0, -14, "center"), "pipeline_fastapi p99": (7, -6, "left"),
-        OURS: (0, 7, "center"), f"{OURS} p99": (0, -14, "center"),
-    }  # fmt: skip
     summary = figures["summary"]
     figure, panels = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     panes = (("throughput", "messages per second"), ("p99_ms", "99th percentile of latency, ms"))
@@ -130,9 +124,11 @@ def picture(figures: dict[str, Any], path: Path) -> None:
             if not points:
                 continue
             axes.plot(*zip(*points, strict=True), style, color=colour, label=TITLES[name], linewidth=2)
-            across, up, side = places[name if key == "throughput" else f"{name} p99"]
             for x, y in points:
-                axes.annotate(_number(y), (x, y), xytext=(across, up), ha=side, textcoords="offset points",
+                # The rivals' lines lie close together: the greater number stands above its line.
+                peers = [summary[peer][str(x)][key] for peer in looks if str(x) in summary.get(peer, {})]
+                up = 7 if y == max(peers) or (key == "throughput" and y > min(peers)) else -14
+                axes.annotate(_number(y), (x, y), xytext=(0, up), ha="center", textcoords="offset points",
                               fontsize=8, color=colour)  # fmt: skip
         floor = summary.get(BARE, {}).get(str(BARE_CALLS[-1] if key == "throughput" else 1), {}).get(key)
         if floor:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +132,15 @@ def _table(answers: list[dict[str, Any]]) -> Table:
 
 
 @contextlib.contextmanager
-def running_service(port: int = 0, command: list[str] | None = None) -> Iterator[str]:
+def running_service(
+    port: int = 0, command: list[str] | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """The service as a child process, ready and warm; gives its address and stops it at the end.
 
     Args:
         port: 0 picks a free one.
         command: `bentoml serve …` without host and port; the working tree's service when None.
+        variables: environment variables beside this process's own.
 
     Raises:
         RuntimeError: it did not become ready within two minutes, or died.
@@ -152,6 +155,7 @@ def running_service(port: int = 0, command: list[str] | None = None) -> Iterator
             stdout=log,
             stderr=log,
             cwd=PROJECT,
+            env={**os.environ, **(variables or {})},
             start_new_session=True,
         )
     try:

@@ -188,6 +188,7 @@ package([Champion(task, f"kefu-{{task}}", "1", folder) for task in ("category", 
         "BENTOML_HOME": str(home),
         "KEFU_PINS": str(home / "champions.json"),
         "KEFU_FEEDBACK": str(home / "feedback.sqlite"),
+        "BENCHMARK_MODEL": str(exported),
         "BENTOML_DO_NOT_TRACK": "True",
     }
     script(code, home, **environment)

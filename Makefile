@@ -6,7 +6,7 @@ PORT ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 
-.PHONY: help env demo test lint quick serve mlflow labelstudio lab doctor constraints clean
+.PHONY: help env demo test lint quick serve mlflow labelstudio lab notebooks doctor constraints clean
 .DEFAULT_GOAL := help
 
 help:        ## this list
@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: env    ## from the embedded corpus to two champions, served; shows their answers
 	$(BIN)/kefu evaluate
-	$(BIN)/kefu promote
+	$(BIN)/kefu promote --reason "make demo"
 	$(BIN)/kefu package
 	$(BIN)/kefu demo
 
@@ -49,7 +49,11 @@ labelstudio: env ## Label Studio on http://127.0.0.1:8080, with a login that is 
 	$(BIN)/kefu label up --port $(or $(PORT),8080)
 
 lab: env     ## JupyterLab in notebooks/ on http://127.0.0.1:8888
-	$(BIN)/jupyter lab --port $(or $(PORT),8888) --notebook-dir notebooks
+	$(BIN)/jupyter lab --port $(or $(PORT),8888) --notebook-dir . \
+	  --LabApp.default_url=/lab/tree/notebooks/01-explore-chats.ipynb
+
+notebooks: env ## run the notebooks on this project, and keep copies with pictures in docs/notebooks
+	$(BIN)/python -m experiments.render_notebooks
 
 doctor: env  ## what is in order on this machine, and the mend of what is not
 	$(BIN)/kefu doctor

@@ -38,15 +38,70 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _promote(options: argparse.Namespace) -> None:
-    from experiments.promote import promote
+    from experiments.promote import Approval, promote, show_decisions
     from training.config import load_gate, model_names
 
-    gate = load_gate()
+    gate, approval, passed = load_gate(), Approval(options.reason, options.reviewer), True
     for name in options.model or model_names():
         folder = Path("models") / name
-        for decision in promote(folder / "exported", folder / "report", gate):
-            verdict = "champion" if decision.promoted else "kept"
-            print(f"{decision.task:9} version {decision.version}: {verdict} ({'; '.join(decision.reasons)})")
+        passed &= show_decisions(promote(folder / "exported", folder / "report", gate, approval))
+    if not passed:
+        raise SystemExit(1)
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from experiments.champions import rollback
+    from experiments.promote import Approval
+
+    for back in rollback(options.task, Approval(options.reason, options.reviewer), options.to):
+        print(f"{back.task:9} champion is version {back.version} again, before: {back.previous}")
+    print("to serve it: kefu package", file=sys.stderr)
+
+
+def _champions(options: argparse.Namespace) -> None:
+    from experiments.champions import show_champions
+
+    show_champions(options.task, options.json)
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from experiments.reproduce import show_reproduction
+
+    same = show_reproduction(options.run, options.output, options.snapshot, options.check_only)
+    raise SystemExit(0 if same else 1)
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from experiments.tune import TuneOptions, tune
+
+    names = ("trials", "minutes", "workers", "study", "storage", "sampler", "rows", "epochs", "seed", "best")
+    tune(options.model, TuneOptions(**{name: getattr(options, name) for name in names}))
+
+
+def _baselines(options: argparse.Namespace) -> None:
+    from experiments.baselines import baselines
+
+    baselines(options.names, options.shots, options.seed, options.table, options.train)
+
+
+def _tune_parser(commands: Any) -> None:
+    text = "search for better settings: trials of the real training, those not worth going on stopped early"
+    command = commands.add_parser("tune", help=text, description=text)
+    command.set_defaults(action=_tune)
+    command.add_argument("model", help="a model of params.yaml, or a task: category, emotion")
+    command.add_argument("--trials", type=int, help="of the study, over all its starts (default 20)")
+    command.add_argument("--minutes", type=float, help="no trial begins after them")
+    command.add_argument("--workers", type=int, default=1, help="processes; they share the cores")
+    command.add_argument("--study", help="its name (default: from the model, the data and what stays fixed)")
+    command.add_argument("--storage", help="postgresql://… or sqlite:///… (default: a file in .kefu/studies)")
+    command.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
+    command.add_argument("--rows", type=int, help="train on so many rows only, spread over the categories")
+    command.add_argument("--epochs", type=int, help="instead of the configured number")
+    command.add_argument("--seed", type=int, default=0, help="of the sampler")
+    command.add_argument(
+        "--best", action="store_true",
+        help="write the winner's parameters to params.yaml; alone, it searches no further",
+    )  # fmt: skip
 
 
 def _package(options: argparse.Namespace) -> None:
@@ -135,6 +190,12 @@ def _demo(options: argparse.Namespace) -> None:
     from serving.demo import show
 
     show(options.port, options.page)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from experiments.compare import compare_models
+
+    compare_models(options.a, options.b, options.task, options.output, options.open)
 
 
 def _doctor(options: argparse.Namespace) -> None:
@@ -357,10 +418,40 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--input", required=True, type=Path, help="JSON Lines to read")
         command.add_argument("--output", required=True, type=Path, help="JSON Lines to write")
 
+    def approval(command: argparse.ArgumentParser, reason: str) -> None:
+        command.add_argument("--reason", default="", help=f"{reason}; kept in the registry")
+        command.add_argument(
+            "--reviewer", default="", help="default: git's user.name, else the system's user"
+        )
+
     add("train", _train, "run the pipeline up to the exported models, as far as something changed")
     add("evaluate", _evaluate, "the same, and measure the exported models")
     promote = add("promote", _promote, "register measured models; champion where they pass the gate")
     promote.add_argument("--model", action="append", help="an entry of models in params.yaml (default: all)")
+    approval(promote, "why; needed where another champion is replaced")
+    rollback = add("rollback", _rollback, "give the champion's place back to the one before")
+    rollback.add_argument(
+        "task", nargs="?", choices=("category", "emotion"), help="default: all of the model"
+    )
+    rollback.add_argument("--to", metavar="VERSION", help="an earlier champion, instead of the last one")
+    approval(rollback, "why; needed")
+    champions = add("champions", _champions, "the history of champions: when, what, by whom, why")
+    champions.add_argument("task", nargs="?", choices=("category", "emotion"), help="default: both")
+    champions.add_argument("--json", action="store_true", help="one JSON object on each line")
+    reproduce = add("reproduce", _reproduce, "a run once more as it was, and the difference in figures")
+    reproduce.add_argument("run", help="a run's id, or a registered version: kefu-category@3")
+    reproduce.add_argument("--output", type=Path, help="default: models/reproduced/RUN")
+    reproduce.add_argument("--snapshot", type=Path, help="a folder to look for the data in first")
+    reproduce.add_argument("--check-only", action="store_true", help="say what is there, train nothing")
+    compare = add(
+        "compare", _compare, "is one model better than another? a page with the evidence, and a verdict"
+    )
+    model = "run id, kefu-category@3, champion, or an exported folder"
+    compare.add_argument("a", nargs="?", metavar="RUN_A", help=f"{model} (default: the champion)")
+    compare.add_argument("b", nargs="?", metavar="RUN_B", help="likewise (default: the newest candidate)")
+    compare.add_argument("--task", choices=("category", "emotion"), help="only this one (default: both)")
+    compare.add_argument("--output", type=Path, help="write the page here instead of .kefu/compare")
+    compare.add_argument("--open", action="store_true", help="open the page in the browser")
     package = add("package", _package, "take the champions into the BentoML store and build a Bento")
     package.add_argument("--no-build", action="store_true", help="only pin the models")
     predict = add("predict", _predict, "answer messages from a file with the packaged champions")
@@ -382,6 +473,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=0, help="0 picks a free one")
     demo.add_argument("--page", type=Path, help="write the table as HTML too")
     files(add("mask", _mask, "replace personal data in a file by placeholders"))
+    _tune_parser(commands)
+    plain = add("baselines", _baselines, "simple models that a champion must beat, beside it in a table")
+    plain.add_argument("names", nargs="*", metavar="NAME", help="entries of baselines in params.yaml (all)")
+    plain.add_argument("--shots", type=int, help="rows of each label for few_shot (default: train.shots)")
+    plain.add_argument("--seed", type=int, help="default: train.seed")
+    plain.add_argument("--table", type=Path, help="a Markdown page to write the table into")
+    plain.add_argument("--no-train", dest="train", action="store_false", help="only the table")
     _keys_parser(commands)
     _label_parser(commands)
     lineage = add(

@@ -58,9 +58,13 @@ class SplitConfig:
     """Authors whose rows are the validation, all of them; `val` is then not used."""
     test_authors: tuple[str, ...] = ()
     """The same for the test: its figures are then those of people whom training never met."""
+    train_share: float = 1.0
+    """Share of the training conversations that is kept: what would half the data have given?"""
     seed: int = 1
 
     def __post_init__(self) -> None:
+        if not 0 < self.train_share <= 1:
+            raise ValueError(f"split: train_share must be above 0 and at most 1, got {self.train_share}")
         if not 0 < self.val < 1 or not 0 <= self.test < 1 or self.val + self.test >= 1:
             raise ValueError("split: val and test must be shares whose sum is below 1")
         if not 0.5 <= self.near_duplicate <= 1:
@@ -136,10 +140,20 @@ def split_examples(examples: Sequence[Example], config: SplitConfig) -> dict[str
     splits: dict[str, list[Example]] = {name: [] for name in SPLITS}
     for index, example in enumerate(examples):
         splits[assigned[index]].append(example)
+    if config.train_share < 1:
+        splits["train"] = _share(splits["train"], config)
     for name in SPLITS:
         if not splits[name]:
             raise ValueError(f"split: {name} is empty; {len(examples)} examples are too few")
     return splits
+
+
+def _share(rows: Sequence[Example], config: SplitConfig) -> list[Example]:
+    """A seeded share of rows by whole conversations; a larger share contains every smaller one."""
+    names = sorted({row.conversation or row.id for row in rows})
+    order = np.random.default_rng(config.seed).permutation(len(names))
+    kept = {names[index] for index in order[: max(1, round(config.train_share * len(names)))]}
+    return [row for row in rows if (row.conversation or row.id) in kept]
 
 
 def near_groups(examples: Sequence[Example], threshold: float) -> np.ndarray:
@@ -277,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--examples", required=True, type=Path)
     parser.add_argument("--taxonomy", type=Path, help="label schema; the embedded one if left out")
     parser.add_argument("--output", required=True, type=Path)
-    for name in ("val", "test", "near_duplicate"):
+    for name in ("val", "test", "near_duplicate", "train_share"):
         parser.add_argument(f"--{name}", type=float, default=getattr(defaults, name))
     for name in ("val_authors", "test_authors"):
         parser.add_argument(f"--{name}", nargs="*", default=[])
@@ -289,6 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         near_duplicate=options.near_duplicate,
         val_authors=tuple(options.val_authors),
         test_authors=tuple(options.test_authors),
+        train_share=options.train_share,
         seed=options.seed,
     )
     taxonomy = load_taxonomy(options.taxonomy)

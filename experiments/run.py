@@ -6,22 +6,27 @@ import argparse
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Callback
 
 from data.example import Example
 from data.files import sha256_file
 from data.split import load_snapshot
 from experiments import tracking
 from experiments.artefacts import add_artefacts
+from experiments.footprint import measure_footprint
 from serving.exported import ExportedModel, verify_folder
 from training.config import TrainingConfig, flatten, load_training_config
 from training.evaluate import TaskReport, evaluate_task
 from training.export import export_model
 from training.fit import fit_model
+from training.predictions import write_predictions, write_rows
 from training.report import model_card, write_report
 
 __all__ = ["evaluate_stage", "main", "record_report", "recorded_run", "task_reports", "train_stage"]
@@ -30,25 +35,43 @@ CHECKPOINTS = Path(".kefu/checkpoints")
 _log = logging.getLogger(__name__)
 
 
-def train_stage(model: str, config: TrainingConfig, snapshot_folder: Path, output: Path) -> str:
+def train_stage(
+    model: str,
+    config: TrainingConfig,
+    snapshot_folder: Path,
+    output: Path,
+    more_tags: Mapping[str, str] | None = None,
+    checkpoints: Path = CHECKPOINTS,
+    callbacks: Sequence[Callback] = (),
+) -> str:
     """Train, calibrate and export one model, recorded as a new run; returns the run's id.
 
     A run that was killed is resumed from its last checkpoint when the same configuration meets the
     same snapshot again.
+
+    Args:
+        more_tags: of the run, beside those of every run.
+        checkpoints: where to look for that checkpoint.
+        callbacks: further Lightning callbacks.
     """
     snapshot = load_snapshot(snapshot_folder)
     rows = {name: len(examples) for name, examples in snapshot.splits.items()}
     authors = sorted({row.author for row in snapshot.splits["train"]})
     tags = {
         "model": model,
+        "method": config.method,
         "snapshot": snapshot.id,
         "git_commit": tracking.git_commit(),
         **tracking.environment(),
+        **(more_tags or {}),
     }
     parameters = {**config.flat(), "data.snapshot": snapshot.id}
     with tracking.start_run(f"{model}-{snapshot.id}", parameters, tags) as run:
         tracking.log_snapshot(snapshot.id, rows, snapshot_folder)
-        result, calibration = fit_model(config, snapshot, CHECKPOINTS, tracking.lightning_logger(run))
+        tracking.log_settings(asdict(config))
+        began, worked = time.monotonic(), time.process_time()
+        logger = tracking.lightning_logger(run)
+        result, calibration = fit_model(config, snapshot, checkpoints, logger, callbacks)
         export_model(
             result,
             calibration,
@@ -61,6 +84,8 @@ def train_stage(model: str, config: TrainingConfig, snapshot_folder: Path, outpu
                 "git_commit": tags["git_commit"],
                 "validation": result.metrics,
                 "epochs": result.epochs,
+                "training_seconds": time.monotonic() - began,
+                "training_cpu_seconds": time.process_time() - worked,
             },
             card=model_card(config, snapshot.id, rows, authors),
         )
@@ -76,15 +101,27 @@ def evaluate_stage(exported: Path, snapshot_folder: Path, report: Path) -> dict[
     """
     snapshot = load_snapshot(snapshot_folder)
     model = ExportedModel(exported)
+    answers = {
+        split: (rows, model.probabilities([(row.text, row.context) for row in rows]))
+        for split, rows in snapshot.splits.items()
+        if split != "train"
+    }
     # `val/…` are the curves of training; the exported, calibrated model gets a name of its own.
     reports = {
-        "val_exported": task_reports(model, snapshot.splits["val"]),
-        "test": task_reports(model, snapshot.splits["test"]),
+        "val_exported" if split == "val" else split: task_reports(model, rows, found)
+        for split, (rows, found) in answers.items()
     }
     shutil.rmtree(report, ignore_errors=True)
-    metrics = write_report(report, reports)
+    metrics = write_report(report, reports, measure_footprint(exported) | _training_time(model))
+    write_predictions(report, snapshot.id, model.taxonomy, model.calibration, answers)
+    write_rows(report, snapshot)
     record_report(exported, report)
     return metrics
+
+
+def _training_time(model: ExportedModel) -> dict[str, float]:
+    names = ("training_seconds", "training_cpu_seconds")
+    return {name: float(model.manifest[name]) for name in names if name in model.manifest}
 
 
 def record_report(exported: Path, report: Path) -> str:
@@ -117,9 +154,16 @@ def recorded_run(exported: Path) -> str | None:
     return tracking.run_with_tag("exported", sha256_file(exported / "manifest.json"))
 
 
-def task_reports(model: ExportedModel, rows: list[Example]) -> list[TaskReport]:
-    """The figures of each of the model's tasks on any labelled rows."""
-    full = model.probabilities([(row.text, row.context) for row in rows])
+def task_reports(
+    model: ExportedModel, rows: list[Example], full: dict[str, NDArray[np.float32]] | None = None
+) -> list[TaskReport]:
+    """The figures of each of the model's tasks on any labelled rows.
+
+    Args:
+        full: the model's probabilities of these rows by task, if they are known already.
+    """
+    if full is None:
+        full = model.probabilities([(row.text, row.context) for row in rows])
     alone = _without_context(model, rows, full)
     return [
         evaluate_task(task, rows, full[task], model.taxonomy, model.calibration[task], alone[task])
@@ -163,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("evaluate needs --report")
     metrics = evaluate_stage(options.exported, options.snapshot, options.report)
     for name in sorted(metrics):
-        if name.startswith("test/"):
+        if name.startswith("test/") or "/" not in name:
             print(f"{name:36} {metrics[name]:.4f}")
 
 

@@ -54,7 +54,7 @@ def sync(
     if train:
         for model in model_names():
             console.print(compare_with_champion(Path("models") / model / "report"))
-        console.print("to make it the champion: kefu promote")
+        console.print('to make it the champion: kefu promote --reason "…"')
     return now
 
 

@@ -6,62 +6,76 @@ to a team's server instead.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
 import subprocess
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.exceptions import MlflowException
-from mlflow.models import infer_signature
 from mlflow.tracking import MlflowClient
+from mlflow.types import ColSpec, DataType, Schema
 from PIL import Image
 from pytorch_lightning.loggers import Logger, MLFlowLogger
 
-from data.files import sha256_file
 from data.split import LINEAGE
+from experiments.data_summary import COLUMNS, draw_labels, profile, summarise
 
 __all__ = [
     "CHAMPION",
     "EXPERIMENT",
+    "SETTINGS",
     "STATE",
     "RegisteredModel",
+    "RunDetails",
     "TrackingError",
+    "annotate",
     "champion_run",
     "connect",
+    "end_run",
     "environment",
     "fetch_artifact",
     "fetch_champion",
+    "fetch_model_file",
+    "find_run",
     "git_commit",
     "has_run",
     "lightning_logger",
+    "log_file",
     "log_report",
+    "log_settings",
     "log_snapshot",
     "model_run",
-    "register_model",
+    "package_version",
     "registered_versions",
+    "run_details",
     "run_metrics",
     "run_with_tag",
     "runs_by_snapshot",
-    "set_champion",
     "start_run",
     "store_uri",
+    "training_time",
 ]
 
 EXPERIMENT = "kefu"
 CHAMPION = "champion"
 STATE = Path(".kefu")
+SETTINGS = "config.json"
+"""Artifact of a run: its settings in full."""
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "onnxruntime", "scikit-learn", "numpy")
 _log = logging.getLogger(__name__)
 
@@ -78,6 +92,18 @@ class RegisteredModel:
     version: str
     run: str
     folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """What a run tells of itself."""
+
+    id: str
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    started: str
+    """ISO 8601, UTC."""
 
 
 def store_uri() -> str:
@@ -105,19 +131,34 @@ def connect() -> MlflowClient:
 
 @contextmanager
 def start_run(
-    name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None = None
+    name: str,
+    parameters: Mapping[str, Any],
+    tags: Mapping[str, str],
+    run_id: str | None = None,
+    parent: str | None = None,
 ) -> Iterator[str]:
-    """Open a run (or go on with `run_id`); gives its id. A failure marks the run as failed."""
+    """Open a run (or go on with `run_id`, or below `parent`); gives its id. A failure marks it as failed."""
     connect()
     with mlflow.start_run(run_id=run_id, run_name=None if run_id else name) as run:
         if run_id is None:
             mlflow.log_params({key: str(value) for key, value in parameters.items()})
-        mlflow.set_tags(dict(tags))
+        mlflow.set_tags({**tags, **({"mlflow.parentRunId": parent} if parent else {})})
         yield run.info.run_id
 
 
+def annotate(metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    """Add figures and tags to the open run."""
+    mlflow.log_metrics(dict(metrics))
+    mlflow.set_tags(dict(tags))
+
+
+def end_run(run_id: str) -> None:
+    """Mark a run as killed whose process ended without a word."""
+    connect().set_terminated(run_id, "KILLED")
+
+
 def lightning_logger(run_id: str) -> Logger:
-    """A Lightning logger into an open run. Models are logged by `register_model`, once."""
+    """A Lightning logger into an open run. Models are logged at their registration, once."""
     return MLFlowLogger(
         experiment_name=EXPERIMENT,
         tracking_uri=mlflow.get_tracking_uri(),
@@ -126,14 +167,40 @@ def lightning_logger(run_id: str) -> Logger:
     )
 
 
+class _SnapshotDataset(MetaDataset):
+    """Of a snapshot what MLflow's dataset tab shows: schema and counts, never a row."""
+
+    def __init__(self, summary: dict[str, Any], folder: Path) -> None:
+        self.summary = summary
+        schema = Schema([ColSpec(DataType.string, name) for name in COLUMNS])
+        source = LocalArtifactDatasetSource(str(folder))
+        super().__init__(source, name="kefu-messages", digest=summary["id"], schema=schema)
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        return profile(self.summary)
+
+    def to_dict(self) -> dict[str, str]:
+        return {**super().to_dict(), "profile": json.dumps(self.profile, ensure_ascii=False)}
+
+
 def log_snapshot(snapshot: str, rows: Mapping[str, int], folder: Path) -> None:
-    """Record which data the open run reads: the snapshot's id as the dataset digest."""
-    source = LocalArtifactDatasetSource(str(folder))
-    dataset = MetaDataset(source, name="kefu-snapshot", digest=snapshot)  # type: ignore[abstract]
-    mlflow.log_input(dataset, context="training")
+    """Record which data the open run reads: as MLflow dataset with its counts, as tags and artifacts."""
+    summary = summarise(folder)
+    mlflow.log_input(_SnapshotDataset(summary, folder), context="training")
     mlflow.log_params({f"data.rows_{name}": count for name, count in rows.items()})
+    mlflow.set_tags({"snapshot.dvc": summary["dvc"] or "none", "snapshot.authors": len(summary["authors"])})
     for name in ("snapshot.json", LINEAGE):
         mlflow.log_artifact(str(folder / name), "snapshot")
+    mlflow.log_dict(summary, "snapshot/summary.json")
+    with TemporaryDirectory() as scratch:
+        draw_labels(summary, Path(scratch, "labels.png"))
+        mlflow.log_artifact(str(Path(scratch, "labels.png")), "snapshot")
+
+
+def log_settings(settings: Mapping[str, Any]) -> None:
+    """Keep the full settings with the open run: parameters are cut to text, `config.json` is not."""
+    mlflow.log_dict(dict(settings), SETTINGS)
 
 
 def log_report(metrics: Mapping[str, float], folder: Path) -> None:
@@ -173,8 +240,45 @@ def run_metrics(run_id: str) -> dict[str, float]:
     return dict(connect().get_run(run_id).data.metrics)
 
 
+def run_details(run_id: str) -> RunDetails:
+    """Settings, figures and tags of a run."""
+    run = connect().get_run(run_id)
+    started = datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(timespec="seconds")
+    return RunDetails(run_id, dict(run.data.params), dict(run.data.metrics), dict(run.data.tags), started)
+
+
+def training_time(run_id: str) -> float | None:
+    """Seconds from the start of a run to its last figure on validation; None if it logged none."""
+    client = connect()
+    logged = [one.timestamp for one in client.get_metric_history(run_id, "val/macro_f1")]
+    return (max(logged) - client.get_run(run_id).info.start_time) / 1000 if logged else None
+
+
+def find_run(beginning: str) -> str:
+    """The run whose id begins so.
+
+    Raises:
+        TrackingError: there is none, or more than one.
+    """
+    found = [run for runs in _all_runs().values() for run in runs if beginning and run.startswith(beginning)]
+    if len(found) != 1:
+        which = f"{len(found)} runs begin so; give more of the id" if found else "no run begins so"
+        raise TrackingError(f"{beginning!r}: {which} (runs are listed by: make mlflow)")
+    return found[0]
+
+
+def log_file(run_id: str, path: Path, folder: str) -> None:
+    """Add a file to a finished run, in a folder of its artifacts; one of the same name is replaced."""
+    connect().log_artifact(run_id, str(path), folder)
+
+
 def runs_by_snapshot() -> dict[str, list[str]]:
     """Runs by the snapshot they read, newest first."""
+    return {snapshot: runs for snapshot, runs in _all_runs().items() if snapshot}
+
+
+def _all_runs() -> dict[str, list[str]]:
+    """Every run of the experiment, newest first, by its snapshot ("" if it names none)."""
     client = connect()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
@@ -183,8 +287,7 @@ def runs_by_snapshot() -> dict[str, list[str]]:
     while True:
         page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
         for run in page:
-            if snapshot := run.data.tags.get("snapshot"):
-                found.setdefault(snapshot, []).append(run.info.run_id)
+            found.setdefault(run.data.tags.get("snapshot", ""), []).append(run.info.run_id)
         token = page.token
         if not token:
             return found
@@ -197,6 +300,15 @@ def fetch_artifact(run_id: str, path: str) -> Path | None:
         return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
     except (MlflowException, OSError):
         return None
+
+
+def fetch_model_file(run_id: str, name: str) -> Path | None:
+    """A file of the exported model that was registered from a run; None if there is none."""
+    for one in connect().search_model_versions(f"run_id='{run_id}'"):
+        local = Path(mlflow.artifacts.download_artifacts(f"models:/{one.name}/{one.version}"))
+        if found := next(local.rglob(name), None):
+            return found
+    return None
 
 
 def model_run(name: str, version: str) -> str:
@@ -221,60 +333,6 @@ def registered_versions(run_id: str) -> list[str]:
         star = "*" if champion and champion[0] == str(one.version) else ""
         names.append(f"{one.name}@{one.version}{star}")
     return sorted(names)
-
-
-def register_model(
-    folder: Path, names: Sequence[str], run_id: str, example: Mapping[str, Any]
-) -> dict[str, RegisteredModel]:
-    """Log an exported folder once and register it under each name; nothing if it already is.
-
-    Args:
-        folder: the exported model.
-        names: registered model names, e.g. "kefu-category".
-        run_id: the run that made it.
-        example: input and output of one message, for the signature.
-
-    Returns:
-        The version under each name.
-    """
-    client = connect()
-    digest = sha256_file(folder / "manifest.json")
-    found = {name: _find(client, name, digest) for name in names}
-    missing = [name for name in names if found[name] is None]
-    if missing:
-        with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
-            warnings.simplefilter("ignore")
-            signature = infer_signature(example["input"], example["output"])
-            info = mlflow.pyfunc.log_model(
-                name="exported",
-                loader_module="experiments.pyfunc",
-                data_path=str(folder),
-                signature=signature,
-                input_example=example["input"],
-                pip_requirements=[f"kefu-lab=={_version('kefu-lab')}"],
-            )
-        for name in missing:
-            made = mlflow.register_model(info.model_uri, name, tags={"manifest": digest})
-            found[name] = made
-    return {
-        name: RegisteredModel(name, str(one.version), run_id, folder)
-        for name, one in found.items()
-        if one is not None
-    }
-
-
-def _find(client: MlflowClient, name: str, digest: str) -> Any | None:
-    try:
-        versions = client.search_model_versions(f"name='{name}'")
-    except MlflowException:
-        return None
-    same = [one for one in versions if one.tags.get("manifest") == digest]
-    return max(same, key=lambda one: int(one.version)) if same else None
-
-
-def set_champion(model: RegisteredModel) -> None:
-    """Point the alias `champion` of the model's name at this version."""
-    connect().set_registered_model_alias(model.name, CHAMPION, model.version)
 
 
 def champion_run(name: str) -> tuple[str, str] | None:
@@ -318,7 +376,8 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """The installed version, or "unknown"."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -327,5 +386,6 @@ def _version(package: str) -> str:
 
 def environment() -> dict[str, str]:
     """Versions and machine, as tags of a run."""
-    tags = {f"version.{name}": _version(name) for name in PACKAGES}
-    return {**tags, "version.python": platform.python_version(), "machine": platform.machine()}
+    tags = {f"version.{name}": package_version(name) for name in PACKAGES}
+    tags |= {"version.python": platform.python_version(), "machine": platform.machine()}
+    return {**tags, "threads": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count())}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BrowserError", "browser", "main", "show_size", "take", "until"]
+__all__ = ["BrowserError", "browser", "main", "save_picture", "show_size", "take", "until"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -123,11 +123,12 @@ def take(address: str, folder: Path, example: str = EXAMPLE, dark: bool = False)
                 "return Promise.all([document.fonts.ready, ...moving]).then(() => true)"
             )
             pictures.append(folder / f"page-{name}{'-dark' if dark else ''}.png")
-            _save(page, pictures[-1], whole=name == "phone")
+            save_picture(page, pictures[-1], whole=name == "phone")
     return pictures
 
 
-def _save(page: Any, path: Path, whole: bool) -> None:
+def save_picture(page: Any, path: Path, whole: bool) -> None:
+    """Save what the window shows as PNG, or the `whole` page from top to bottom."""
     import base64
 
     height = page.execute_script("return document.documentElement.scrollHeight")

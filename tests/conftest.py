@@ -150,6 +150,21 @@ evaluate_stage(Path("models/shared/exported"), Path("snapshot"), Path("models/sh
 """
 
 
+PROMOTE = """
+import json, sys
+from pathlib import Path
+from experiments.promote import Approval, promote, show_decisions
+from training.config import GateConfig
+gate = GateConfig(**{"tolerance": 0.199, **json.loads(sys.argv[1])})
+approval = Approval(*sys.argv[2:4])
+decisions = promote(Path("models/shared/exported"), Path("models/shared/report"), gate, approval)
+for one in decisions:
+    print(one.task, one.version, one.promoted, "|".join(one.reasons))
+raise SystemExit(not show_decisions(decisions))
+"""
+"""Promotes in the current folder: settings of the gate as JSON, then reason and reviewer."""
+
+
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory, snapshot, taxonomy, tiny_bert):
     """A folder with a snapshot, one recorded and evaluated run, and its own tracking store."""

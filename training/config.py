@@ -18,6 +18,7 @@ from data.encoding import InputLimits
 from data.taxonomy import TASKS
 
 __all__ = [
+    "METHODS",
     "ArtefactConfig",
     "BackboneConfig",
     "ConfigError",
@@ -25,15 +26,19 @@ __all__ = [
     "ThresholdConfig",
     "TrainConfig",
     "TrainingConfig",
+    "baseline_names",
     "flatten",
     "load_gate",
     "load_training_config",
     "model_names",
+    "parse_training_config",
     "read_section",
     "taxonomy_path",
 ]
 
 PARAMS = Path("params.yaml")
+METHODS = ("fine_tune", "tfidf", "probe", "few_shot")
+"""How a model learns: `fine_tune` is the real one, the others are baselines (`training.baselines`)."""
 T = TypeVar("T")
 
 
@@ -96,9 +101,12 @@ class TrainConfig:
     """`32`, `bf16`, or `auto`: bf16 where the processor computes it natively."""
     accelerator: str = "auto"
     """`auto`, `cpu` or `gpu`."""
+    shots: int = 8
+    """Training rows of each label that the method `few_shot` may see."""
     seed: int = 7
 
     def __post_init__(self) -> None:
+        _require(self.shots >= 2, "train.shots", "must be at least 2: a pair needs two rows of a label")
         for name in ("epochs", "batch_size", "patience"):
             _require(getattr(self, name) > 0, f"train.{name}", "must be positive")
         for name in ("encoder_lr", "head_lr"):
@@ -146,6 +154,7 @@ class ArtefactConfig:
     """Mean distance (total variation) of probabilities from float32's, at the worst batch and length."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "make", tuple(self.make))  # a list in YAML and JSON: the same setting
         for name in self.make:
             _require(name in self.max_distance, "artefacts.make", f"{name!r} is not int8 or float16")
         for item in ("max_macro_f1_loss", "max_red_recall_loss"):
@@ -164,11 +173,36 @@ class GateConfig:
     """By task, the metric in which a candidate must not be worse than the champion."""
     tolerance: float = 0.005
     """How much worse still counts as not worse (the noise of a test split)."""
+    not_worse: dict[str, float] = field(default_factory=dict)
+    """Further metrics in which a candidate must not be worse than the champion, and how much still counts as
+    not worse."""
+    class_floor: dict[str, float] = field(default_factory=dict)
+    """By task the least F1 of any class that has test rows."""
+    class_floors: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By task and class another floor than `class_floor`."""
+    require_artefacts: Sequence[str] = ()
+    """Compressed networks without which a model may not become champion; others may have been refused."""
+    max_artefact_loss: float = 0.005
+    """Macro-F1 that a compressed network may lose on validation."""
+    max_artefact_distance: dict[str, float] = field(default_factory=lambda: {"int8": 0.15, "float16": 0.01})
+    """Mean distance (total variation) of its probabilities from float32's, at the worst batch and length."""
 
     def __post_init__(self) -> None:
         _require(0 <= self.tolerance < 0.2, "gate.tolerance", "must be in [0, 0.2)")
-        for task in self.compare:
-            _require(task in TASKS, "gate.compare", f"{task!r} is not one of {TASKS}")
+        for name in ("compare", "class_floor", "class_floors"):
+            for task in getattr(self, name):
+                _require(task in TASKS, f"gate.{name}", f"{task!r} is not one of {TASKS}")
+        for name in self.require_artefacts:
+            known = ("int8", "float16")
+            _require(name in known, "gate.require_artefacts", f"{name!r} is not one of {known}")
+        floors = {**self.class_floor}
+        for task, single in self.class_floors.items():
+            _require(isinstance(single, dict), f"gate.class_floors.{task}", "expected classes with floors")
+            floors |= {f"{task}.{label}": limit for label, limit in single.items()}
+        for name, limit in floors.items():
+            _require(0 <= limit <= 1, f"gate floor of {name}", "must be in [0, 1]")
+        for name, limit in self.not_worse.items():
+            _require(0 <= limit < 0.2, f"gate.not_worse.{name}", "must be in [0, 0.2)")
 
 
 @dataclass(frozen=True)
@@ -181,8 +215,16 @@ class TrainingConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     thresholds: ThresholdConfig = field(default_factory=ThresholdConfig)
     artefacts: ArtefactConfig = field(default_factory=ArtefactConfig)
+    method: str = "fine_tune"
+    """One of `METHODS`."""
 
     def __post_init__(self) -> None:
+        _require(self.method in METHODS, "method", f"{self.method!r} is not one of {METHODS}")
+        buckets = self.train.ngram_buckets
+        if self.method == "tfidf":
+            _require(buckets > 0, "train.ngram_buckets", "must be positive: tfidf reads nothing else")
+        elif self.method != "fine_tune":
+            _require(buckets == 0, "train.ngram_buckets", f"must be 0: {self.method} reads the encoder alone")
         _require(bool(self.tasks), "tasks", f"name at least one of {TASKS}")
         for task in self.tasks:
             _require(task in TASKS, "tasks", f"{task!r} is not one of {TASKS}")
@@ -259,29 +301,54 @@ def model_names(path: Path | str = PARAMS) -> list[str]:
     return list(read_section("models", path))
 
 
+def baseline_names(path: Path | str = PARAMS) -> list[str]:
+    """The baselines that `params.yaml` asks for."""
+    return list(read_section("baselines", path))
+
+
 def load_training_config(model: str, path: Path | str = PARAMS) -> TrainingConfig:
-    """The settings of one model: its own entry over the common sections.
+    """The settings of one model or baseline: its own entry over the common sections.
 
     Raises:
         ConfigError: names the setting that is missing, unknown or out of range.
     """
-    models = read_section("models", path)
-    _require(model in models, f"models.{model}", f"unknown; known: {', '.join(models)}")
-    entry = dict(models[model] or {})
+    models, baselines = read_section("models", path), read_section("baselines", path)
+    for name in models.keys() & baselines.keys():
+        _require(False, f"baselines.{name}", "models has an entry of the same name; rename one")
+    known = models | baselines
+    _require(model in known, f"models.{model}", f"unknown; known: {', '.join(known)}")
+    entry = dict(known[model] or {})
     tasks = tuple(entry.pop("tasks", ()))
-    sections = {
-        "backbone": BackboneConfig,
-        "input": InputLimits,
-        "train": TrainConfig,
-        "thresholds": ThresholdConfig,
-        "artefacts": ArtefactConfig,
-    }
+    method = str(entry.pop("method", "fine_tune"))
     parts: dict[str, Any] = {}
-    for section, cls in sections.items():
+    for section, cls in _SECTIONS.items():
         values = {**read_section(section, path), **(entry.pop(section, None) or {})}
         parts[section] = _build(cls, values, section)
-    _require(not entry, f"models.{model}", f"unknown setting {next(iter(entry), '')!r}")
-    return TrainingConfig(tasks=tasks, **parts)
+    section = "models" if model in models else "baselines"
+    _require(not entry, f"{section}.{model}", f"unknown setting {next(iter(entry), '')!r}")
+    return TrainingConfig(tasks=tasks, method=method, **parts)
+
+
+_SECTIONS: dict[str, Any] = {
+    "backbone": BackboneConfig,
+    "input": InputLimits,
+    "train": TrainConfig,
+    "thresholds": ThresholdConfig,
+    "artefacts": ArtefactConfig,
+}
+
+
+def parse_training_config(values: Mapping[str, Any]) -> TrainingConfig:
+    """The settings that `dataclasses.asdict` made of a `TrainingConfig`, also after a way through JSON.
+
+    Raises:
+        ConfigError: names the setting that this version does not know, or that is out of range.
+    """
+    unknown = set(values) - {item.name for item in fields(TrainingConfig)}
+    _require(not unknown, ", ".join(sorted(unknown)), "is no setting of this version")
+    plain = {name: value for name, value in values.items() if name not in {"tasks", *_SECTIONS}}
+    parts = {name: _build(cls, dict(values.get(name) or {}), name) for name, cls in _SECTIONS.items()}
+    return TrainingConfig(tasks=tuple(values.get("tasks", ())), **plain, **parts)
 
 
 def load_gate(path: Path | str = PARAMS) -> GateConfig:

@@ -81,11 +81,35 @@ def train_views(
     progress: bool = True,
 ) -> Views:
     """Train both views on `train`, not yet weighted against each other; arguments as for `train`."""
-    result = train(config, snapshot, checkpoints, logger, callbacks, progress)
+    result = _learn(config, snapshot, checkpoints, logger, callbacks, progress)
     if result.ngrams is None:
         return Views(result, {})
     rows, strength = snapshot.splits["train"], config.train.ngram_strength
     return Views(result, fit_lexical_views(rows, result.label_maps, result.ngrams, strength))
+
+
+def _learn(
+    config: TrainingConfig,
+    snapshot: Snapshot,
+    checkpoints: Path,
+    logger: Logger | None,
+    callbacks: Sequence[Callback],
+    progress: bool,
+) -> TrainResult:
+    """What the method makes of the encoder, before the n-gram view."""
+    if config.method == "tfidf":
+        from training.baselines import train_tfidf
+
+        return train_tfidf(config, snapshot)
+    if config.method == "probe":
+        from training.baselines import train_probe
+
+        return train_probe(config, snapshot, progress)
+    if config.method == "few_shot":
+        from training.contrastive import train_few_shot
+
+        return train_few_shot(config, snapshot, logger, callbacks, progress)
+    return train(config, snapshot, checkpoints, logger, callbacks, progress)
 
 
 def fit_lexical_views(

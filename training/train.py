@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from data.encoding import InputEncoder
+from data.example import Example
 from data.ngrams import NgramView
 from data.split import Snapshot
 from data.taxonomy import LabelMap
@@ -26,7 +27,7 @@ from training.config import TrainingConfig
 from training.module import ChatModule, class_weights
 from training.network import ChatNetwork
 
-__all__ = ["TrainResult", "build_network", "pick_precision", "train"]
+__all__ = ["TrainResult", "build_network", "pick_precision", "train", "training_texts"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,12 @@ def pick_precision(config: str, accelerator: str) -> Any:
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
+
+
+def training_texts(rows: Sequence[Example]) -> list[str]:
+    """Normalised messages and turns of training rows: what the vocabulary must know."""
+    texts = [normalise(row.text) for row in rows]
+    return texts + [normalise(turn.text) for row in rows for turn in row.context]
 
 
 def build_network(
@@ -106,9 +113,7 @@ def train(
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     rows, val_rows = snapshot.splits["train"], snapshot.splits["val"]
     label_maps = {task: snapshot.taxonomy.label_map(task) for task in config.tasks}
-    texts = [normalise(row.text) for row in rows]
-    texts += [normalise(turn.text) for row in rows for turn in row.context]
-    network, encoder = build_network(config, texts, label_maps)
+    network, encoder = build_network(config, training_texts(rows), label_maps)
     ngrams = NgramView(settings.ngram_buckets) if settings.ngram_buckets else None
     train_loader = make_loader(
         Collator(rows, encoder, label_maps, settings.mask_numbers, settings.seed),

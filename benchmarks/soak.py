@@ -4,7 +4,7 @@ The slope of the memory is the Theil-Sen estimator (Sen 1968: the median of the 
 of samples) after the first minute, with its 95 % interval. Samples two seconds apart are not
 independent, so medians of blocks of ten seconds are compared instead.
 
-    python -m benchmarks.soak --minutes 10 --output benchmarks/soak.json
+    python -m benchmarks.soak --minutes 10 --output benchmarks/soak.json --picture docs/soak.png
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--messages", type=Path, help="JSON Lines with text and context")
-    parser.add_argument("--output", type=Path, help="JSON file to write; the picture goes beside it")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--picture", type=Path, help="PNG file to write")
     parser.add_argument("--seed", type=int, default=7, help="of the messages' order")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are stopped as well
@@ -173,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"memory       {_slope_text(found['slope'])}")
     if options.output:
         write_json(options.output, figures)
-        picture(figures, options.output.with_suffix(".png"))
+    if options.picture:
+        picture(figures, options.picture)
     if not found["alive_at_the_end"]:
         console.print("[bold red]the service is dead; see .kefu/service.log[/]")
     return int(bool(found["errors"]) or not found["alive_at_the_end"] or not found["answers"])

@@ -331,3 +331,13 @@ def test_a_short_soak(store, messages, tmp_path):
     assert found["slope"]["low"] <= found["slope"]["mb_per_hour"] <= found["slope"]["high"]
     soak_picture(found, tmp_path / "soak.png")
     assert (tmp_path / "soak.png").stat().st_size > 1000
+
+
+def test_the_page_holds_the_stored_figures():
+    from benchmarks.document import document
+
+    stored = [json.loads((ROOT / f"benchmarks/{name}.json").read_text(encoding="utf-8"))
+              for name in ("serving", "soak", "artefacts")]  # fmt: skip
+    assert (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8") == document(*stored)
+    stored[0]["summary"]["ours"]["32"]["throughput"] = 1.0
+    assert (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8") != document(*stored)

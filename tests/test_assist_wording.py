@@ -144,5 +144,5 @@ def test_a_shop_may_bring_its_own_rules(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("KEFU_WORDING", str(path))
     assert [one.words for one in find_wording("亲，保证到")] == ["亲"]
-    with pytest.raises(WordingError, match="missing.yaml"):
+    with pytest.raises(WordingError, match=r"missing\.yaml"):
         load_wording(tmp_path / "missing.yaml")

@@ -1,7 +1,7 @@
-"""The texts of `data/scripts`, read and checked: what stands in a `Library` can be sent after filling its slots.
+"""The texts of `data/scripts`, read and checked: a text of a `Library` can be sent once its slots are filled.
 
-Every row that is wrong is refused with file, line and field. How many texts a category needs, and how they read
-together, is the business of `python -m assist.scripts.check`.
+Every row that is wrong is refused with file, line and field. How many texts a category needs, and how they
+read together, is the business of `python -m assist.scripts.check`.
 """
 
 from __future__ import annotations
@@ -216,7 +216,8 @@ def parse_script(row: Mapping[str, Any], kind: str, taxonomy: Taxonomy, where: s
         )
     if not isinstance(row.get("id"), str) or not _ID.match(row["id"]):
         raise ValueError(
-            f"{where}: id: expected 1 to 64 letters, digits or _.:- (a letter or digit first), got {row.get('id')!r}"
+            f"{where}: id: expected 1 to 64 letters, digits or _.:- (none of these first), "
+            f"got {row.get('id')!r}"
         )
     if row.get("kind", kind) != kind:
         raise ValueError(f"{where}: kind: {row['kind']!r} in a file of {kind}s")
@@ -335,9 +336,7 @@ def load_library(
             sources[script.id] = texts[same] = where
             scripts.append(script)
     library = Library(tuple(scripts), sources)
-    for kind_name, part in zip(
-        KINDS, (library.solutions, library.openings, library.closings, library.soothing)
-    ):
-        if not part:
-            raise ValueError(f"{base}: holds no {kind_name}")
+    for one in KINDS:
+        if not any(script.kind == one for script in scripts):
+            raise ValueError(f"{base}: holds no {one}")
     return library

@@ -6,6 +6,7 @@ Computed once for a set of texts and kept in `.kefu/replies`, named by what they
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ __all__ = ["CACHE", "Vectors", "champion_embed", "champion_name", "kept_vectors"
 
 CACHE = Path(".kefu/replies")
 Vectors = NDArray[np.float32]
-_BATCH = 64
+_BATCH = 16
 
 
 def _unit(values: Vectors) -> Vectors:
@@ -54,55 +55,46 @@ def champion_embed(
     return embed
 
 
-def pretrained_embed(prefix: str = "query: ") -> Callable[[Sequence[str]], Vectors]:
-    """Unit vectors from the encoder as pretrained, mean-pooled, with the prefix that it was trained with."""
-    import torch
+def pretrained_embed(texts: Sequence[str], prefix: str) -> Vectors:
+    """Unit vectors [texts, width] from the encoder as pretrained, with the prefix that it was trained with.
 
+    Mean-pooled. It runs exported to ONNX as our models do: three times as fast here as in PyTorch.
+    """
+    import onnxruntime
+
+    from data.encoding import InputEncoder, InputLimits
     from training.backbone import BUILTIN, load_backbone
+    from training.export import export_onnx
+    from training.network import ChatNetwork
 
-    loaded: list[object] = []
-
-    def embed(texts: Sequence[str]) -> Vectors:
-        plain = [prefix + normalise(text) for text in texts]
-        if not loaded:
-            loaded.append(load_backbone(BUILTIN, plain))
-        backbone = loaded[0]
-        encoder, tokenizer = backbone.encoder.eval(), backbone.tokenizer  # type: ignore[attr-defined]
-        begin, end, pad = (
-            tokenizer.token_to_id(token)
-            for token in (backbone.begin, backbone.end, backbone.pad)  # type: ignore[attr-defined]
-        )
-        ids = [
-            [begin, *one.ids[:126], end]
-            for one in tokenizer.encode_batch(plain, add_special_tokens=False)
-        ]
-        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-        out = np.zeros((len(ids), encoder.config.hidden_size), np.float32)
-        for start in tqdm(range(0, len(order), _BATCH), desc="pretrained encoder", leave=False):
-            rows = order[start : start + _BATCH]
-            length = max(len(ids[row]) for row in rows)
-            tokens = torch.full((len(rows), length), pad)
-            for index, row in enumerate(rows):
-                tokens[index, : len(ids[row])] = torch.tensor(ids[row])
-            mask = (tokens != pad).long()
-            with torch.inference_mode():
-                hidden = encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
-            weight = mask.unsqueeze(-1).to(hidden.dtype)
-            out[rows] = ((hidden * weight).sum(1) / weight.sum(1)).float().numpy()
-        return _unit(out)
-
-    return embed
+    plain = [prefix + normalise(text) for text in texts]
+    backbone = load_backbone(BUILTIN, plain)
+    encoder = InputEncoder(backbone.tokenizer, InputLimits(), backbone.begin, backbone.end, backbone.pad)
+    # A network has at least one head; the embedding is read below it.
+    network = ChatNetwork(backbone.encoder, {"none": 1})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pretrained.onnx"
+        export_onnx(network, encoder, None, path)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    encoded = encoder.encode([(text, ()) for text in plain])
+    order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
+    out = np.zeros((len(encoded), backbone.encoder.config.hidden_size), np.float32)
+    for start in tqdm(range(0, len(order), _BATCH), desc="pretrained encoder", leave=False):
+        rows = order[start : start + _BATCH]
+        inputs = encoder.pad([encoded[row] for row in rows]).inputs()
+        out[rows] = session.run(["message_embedding"], inputs)[0]
+    return _unit(out)
 
 
 def kept_vectors(
-    name: str, texts: Sequence[str], make: Callable[[], Callable[[Sequence[str]], Vectors]]
+    name: str, texts: Sequence[str], make: Callable[[Sequence[str]], Vectors]
 ) -> Vectors:
     """Vectors of `texts` from the cache, or else made now and kept; float32 [texts, width]."""
     digest = hashlib.sha256("\x00".join(texts).encode()).hexdigest()[:16]
     path = CACHE / f"{name}-{digest}.npy"
     if path.is_file():
         return np.asarray(np.load(path, allow_pickle=False), np.float32)
-    vectors = make()(texts)
+    vectors = make(texts)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part.npy")
     np.save(beside, vectors.astype(np.float16), allow_pickle=False)

@@ -113,7 +113,7 @@ class Recommendation(BaseModel):
     position: int
     """From 1."""
     text: str
-    """Ready to send once `missing` is empty; slots still open stand in it as {order_id}."""
+    """Ready to send once `missing` is empty; slots still open stand in it as 【订单号】."""
     parts: list[ScriptPart]
     script: str
     """Id of the solution script."""

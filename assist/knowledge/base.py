@@ -1,0 +1,313 @@
+"""The knowledge base: documents in, cited passages out.
+
+Lexical and dense scores are added (not ranks: a question that nothing answers must get a low score), and the
+share of the question that a passage speaks of decides whether it is shown, asked about, or left out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assist.knowledge.clarify import clarifying
+from assist.knowledge.documents import Document, day
+from assist.knowledge.index import Index
+from assist.knowledge.question import Question, read_question
+from assist.knowledge.schema import (
+    CitedPassage,
+    KnowledgeSearchRequest,
+    KnowledgeSearchResponse,
+    NotValid,
+    ReadAs,
+)
+from assist.knowledge.store import KnowledgeStore, Stored, Unanswered, Used, today
+from assist.knowledge.terms import Synonyms
+from assist.reading import Embed
+
+__all__ = ["FOUND", "UNSURE", "KnowledgeBase"]
+
+FOUND = 0.52
+"""From this score on a passage answers; chosen on the development questions (docs/knowledge.md)."""
+UNSURE = 0.34
+"""Below it nothing is shown."""
+_CANDIDATES = 40
+_COVER = 0.6
+_DENSE = 0.35
+_OTHER_PRODUCT = 0.6
+_NEAR = 0.88
+"""Share of the best score from which another product's passage makes the question ambiguous."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    generation: int
+    index: Index
+    vectors: NDArray[np.float32] | None
+    """(passages, width), where there is an encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    read: Question
+
+
+class KnowledgeBase:
+    """Search over one store; safe for threads, and sees what other processes import.
+
+    Args:
+        path: the SQLite file.
+        embed: sentence vectors of an encoder, for dense search beside the lexical one; optional.
+        encoder: which encoder that is (for example the champion's version): vectors are stored under it.
+        synonyms: groups of words; the demo shop's file by default.
+        record: count what is used, and keep questions that nothing answers.
+
+    Raises:
+        ValueError: an encoder without a name.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        embed: Embed | None = None,
+        encoder: str = "",
+        synonyms: Synonyms | None = None,
+        record: bool = True,
+    ) -> None:
+        if embed is not None and not encoder:
+            raise ValueError("encoder: is empty; name the encoder, its vectors are stored under that name")
+        self.store = KnowledgeStore(path)
+        self._embed, self._encoder, self._record = embed, encoder, record
+        self._synonyms = synonyms or Synonyms.read()
+        self._loaded: _Loaded | None = None
+        self._lock = threading.Lock()
+
+    def search(
+        self, request: KnowledgeSearchRequest, embedding: NDArray[np.float32] | None = None
+    ) -> KnowledgeSearchResponse:
+        """Passages that answer a question, with where they stand.
+
+        Args:
+            request: the question and what to leave out.
+            embedding: unit vector of the question from the same encoder, if the caller has it already.
+
+        Raises:
+            ValueError: a field is wrong; `field: reason and mend`.
+            KnowledgeStoreError: the store cannot be used.
+        """
+        at = day(request.at, "at") or today()
+        loaded = self._load()
+        passages = loaded.index.passages
+        standing = _standing(passages, at)
+        wanted = np.array([_wanted(passage, request) for passage in passages], dtype=bool)
+        valid = np.array([_valid(passage, at) for passage in passages], dtype=bool)
+        ranked = self._rank(request.question, loaded, standing & wanted & valid, embedding)
+        best = float(ranked.scores[0]) if len(ranked.scores) else 0.0
+        other = self._rank(request.question, loaded, standing & wanted & ~valid, embedding)
+        not_valid = _not_valid(other, passages, at, max(best, UNSURE))
+        kept = _sections(ranked, passages, request.k)
+        question = clarifying(
+            ranked.read,
+            [(passages[row], score) for row, score in kept],
+            [loaded.index.about[row] for row, _ in kept],
+            near=_NEAR,
+            sure=FOUND,
+        )
+        status: Literal["found", "unsure", "none"]
+        if best < UNSURE:
+            status, kept, question = "none", [], None
+        else:
+            status = "found" if best >= FOUND and question is None and not not_valid else "unsure"
+        if status == "unsure" and not_valid:
+            question = _instead(not_valid[0], passages[kept[0][0]] if best >= FOUND else None)
+        response = KnowledgeSearchResponse(
+            status=status,
+            passages=[_cited(passages[row], score, n) for n, (row, score) in enumerate(kept, 1)],
+            clarify=question if status == "unsure" else None,
+            readings=[ReadAs(written=written, read=read) for written, read in ranked.read.readings],
+            not_valid=not_valid,
+            at=str(at),
+            score=round(best, 4),
+            threshold=FOUND,
+        )
+        if self._record:
+            self._note(request.question, ranked.read, response)
+        return response
+
+    def add(self, document: Document, on: date | None = None) -> tuple[str, str]:
+        """Store one document; see `KnowledgeStore.put`."""
+        return self.store.put(document, on or today())
+
+    def usage(self) -> list[Used]:
+        """Sections by use, the most used first."""
+        return self.store.usage()
+
+    def unanswered(self, limit: int = 100) -> list[Unanswered]:
+        """Questions that nothing answered, masked, the most frequent first."""
+        return self.store.unanswered(limit)
+
+    def _note(self, question: str, read: Question, response: KnowledgeSearchResponse) -> None:
+        if response.status == "none":
+            # What asks for an ended promotion is no gap of the base.
+            if read.wish and not response.not_valid:
+                self.store.miss(read.wish, question, response.score)
+        else:
+            self.store.count(
+                [(one.document, one.section) for one in response.passages if one.score >= UNSURE],
+                answered=False,
+            )
+
+    def _load(self) -> _Loaded:
+        generation = self.store.generation()
+        loaded = self._loaded
+        if loaded is not None and loaded.generation == generation:
+            return loaded
+        with self._lock:
+            if self._loaded is not None and self._loaded.generation == generation:
+                return self._loaded
+            passages = self.store.passages()
+            loaded = _Loaded(generation, Index(passages, self._synonyms), self._vectors(passages))
+            self._loaded = loaded
+            return loaded
+
+    def _vectors(self, passages: Sequence[Stored]) -> NDArray[np.float32] | None:
+        if self._embed is None or not passages:
+            return None
+        known = self.store.vectors(self._encoder)
+        missing = [passage for passage in passages if passage.number not in known]
+        if missing:
+            vectors = self._embed([_embedded(passage) for passage in missing])
+            self.store.put_vectors(self._encoder, [passage.number for passage in missing], vectors)
+            known |= {passage.number: row for passage, row in zip(missing, vectors, strict=True)}
+        return np.stack([known[passage.number] for passage in passages]).astype(np.float32)
+
+    def _rank(
+        self,
+        question: str,
+        loaded: _Loaded,
+        allowed: NDArray[np.bool_],
+        embedding: NDArray[np.float32] | None,
+    ) -> _Ranked:
+        read = read_question(question, loaded.index)
+        empty = _Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), read)
+        if not allowed.any():
+            return empty
+        scores = loaded.index.score(read.units, allowed)
+        dense = self._dense(question, loaded, embedding)
+        first = scores if dense is None else scores + _DENSE * dense
+        first = np.where(allowed, first, -np.inf)
+        rows = np.argsort(-first, kind="stable")[: min(_CANDIDATES, int(allowed.sum()))].astype(np.int64)
+        share, _ = loaded.index.matched(read.units, len(read.text), rows)
+        total = (1 - _COVER) * np.minimum(scores[rows] * 1.5, 1.0) + _COVER * share
+        if dense is not None:
+            total = total + _DENSE * dense[rows] * (1 - 0.5 * share)
+        if read.products:
+            strange = [
+                bool(loaded.index.about[row]) and not (loaded.index.about[row] & read.products)
+                for row in rows
+            ]
+            total = np.where(strange, total * _OTHER_PRODUCT, total)
+        order = np.argsort(-total, kind="stable")
+        return _Ranked(rows[order], np.clip(total[order], 0.0, 1.0).astype(np.float32), read)
+
+    def _dense(
+        self, question: str, loaded: _Loaded, embedding: NDArray[np.float32] | None
+    ) -> NDArray[np.float32] | None:
+        """How much closer each passage is than the passages are on the whole; 0 where it is not."""
+        if loaded.vectors is None or self._embed is None:
+            return None
+        query = self._embed([question])[0] if embedding is None else embedding
+        near = loaded.vectors @ np.asarray(query, dtype=np.float32)
+        usual = float(np.median(near))
+        return np.clip((near - usual) / max(1.0 - usual, 1e-3), 0.0, 1.0).astype(np.float32)
+
+
+def _embedded(passage: Stored) -> str:
+    return f"{' '.join(dict.fromkeys((passage.title, *passage.headings)))} {passage.text}"
+
+
+def _standing(passages: Sequence[Stored], at: date) -> NDArray[np.bool_]:
+    """Whether a passage's version is the one that stands for its document on that day.
+
+    A version that begins later stands where there is none yet: so that a search can say that it is to come.
+    """
+    chosen: dict[str, tuple[bool, date, int]] = {}
+    for passage in passages:
+        if passage.withdrawn_on is not None and passage.withdrawn_on <= at:
+            continue
+        key = (passage.counts_from <= at, passage.counts_from, passage.revision)
+        if not key[0]:  # of those to come, the first
+            key = (False, date.fromordinal(date.max.toordinal() - passage.counts_from.toordinal()), key[2])
+        chosen[passage.document] = max(chosen.get(passage.document, key), key)
+    revisions = {key[2] for key in chosen.values()}
+    return np.array([passage.revision in revisions for passage in passages], dtype=bool)
+
+
+def _valid(passage: Stored, at: date) -> bool:
+    return passage.counts_from <= at and (passage.valid_until is None or at <= passage.valid_until)
+
+
+def _wanted(passage: Stored, request: KnowledgeSearchRequest) -> bool:
+    if request.kinds and passage.kind not in request.kinds:
+        return False
+    return not request.products or not passage.products or bool(set(request.products) & set(passage.products))
+
+
+def _sections(ranked: _Ranked, passages: Sequence[Stored], k: int) -> list[tuple[int, float]]:
+    """The best passage of each section, the k best sections."""
+    seen: set[tuple[int, tuple[str, ...]]] = set()
+    kept: list[tuple[int, float]] = []
+    for row, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
+        key = (passages[row].revision, passages[row].headings)
+        if score > 0 and key not in seen:
+            seen.add(key)
+            kept.append((row, score))
+        if len(kept) == k:
+            break
+    return kept
+
+
+def _not_valid(ranked: _Ranked, passages: Sequence[Stored], at: date, above: float) -> list[NotValid]:
+    """Documents that would have answered better than what may be answered."""
+    found: dict[str, NotValid] = {}
+    for row, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
+        passage = passages[row]
+        if score > above and passage.document not in found:
+            found[passage.document] = NotValid(
+                document=passage.document,
+                title=passage.title,
+                valid_from=None if passage.valid_from is None else str(passage.valid_from),
+                valid_until=None if passage.valid_until is None else str(passage.valid_until),
+                reason="future" if at < passage.counts_from else "expired",
+            )
+    return list(found.values())
+
+
+def _instead(gone: NotValid, other: Stored | None) -> str:
+    days = gone.valid_until if gone.reason == "expired" else gone.valid_from
+    said = f"「{gone.title}」" + (f"到{days}已经结束。" if gone.reason == "expired" else f"{days}才开始。")
+    return said + (f"请问您想了解的是「{other.title}」吗？" if other else "请问您想了解哪一方面？")
+
+
+def _cited(passage: Stored, score: float, number: int) -> CitedPassage:
+    return CitedPassage(
+        number=number,
+        document=passage.document,
+        title=passage.title,
+        version=passage.version,
+        section=passage.section,
+        kind=passage.kind,  # type: ignore[arg-type]
+        valid_from=None if passage.valid_from is None else str(passage.valid_from),
+        valid_until=None if passage.valid_until is None else str(passage.valid_until),
+        text=passage.text,
+        score=round(score, 4),
+    )

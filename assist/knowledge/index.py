@@ -1,0 +1,219 @@
+"""Passages in memory as an inverted index, and the lexical score of a question against them.
+
+BM25 (Robertson and Zaragoza, 2009) over bigrams, headings counted more than text. A question is a list of units
+(`assist.knowledge.question`); a unit has alternatives - what was written, what sounds the same, what means the
+same - of which a passage gets the best only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assist.knowledge.pinyin import initials, syllables
+from assist.knowledge.store import Stored
+from assist.knowledge.terms import Synonyms, bigrams, fold, runs, terms
+
+__all__ = ["Index", "Unit", "concept"]
+
+_K1, _B = 1.2, 0.6
+_HEADING, _TITLE, _PRODUCTS = 2.0, 1.0, 0.5
+_FULL = 0.45
+"""Saturation that one mention in a passage of middle length reaches: it counts as matched."""
+_LEXICON_LONGEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One thing that a question asks for.
+
+    Attributes:
+        alternatives: index term -> how good a match of it is, 0 to 1.
+        start, end: the characters of the folded question that it covers.
+        weight: its share in the score.
+    """
+
+    alternatives: Mapping[str, float]
+    start: int
+    end: int
+    weight: float = 1.0
+
+
+def concept(group: int) -> str:
+    """The index term of a group of synonyms."""
+    return f"§{group}"
+
+
+@dataclass(slots=True)
+class Index:
+    """Built once per generation of the store; read by any number of threads.
+
+    Args:
+        passages: in any order; a row of every result is a position in this list.
+        synonyms: whose groups become terms.
+    """
+
+    passages: Sequence[Stored]
+    synonyms: Synonyms
+    postings: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = field(init=False)
+    """Term -> (rows, saturated frequency 0 to 1)."""
+    idf: dict[str, float] = field(init=False)
+    highest_idf: float = field(init=False)
+    sounds: dict[str, list[str]] = field(init=False)
+    """Two folded syllables "bao wen" -> bigrams of the passages that sound so."""
+    lexicon: dict[str, None] = field(init=False)
+    """Words worth knowing as words: products, headings, synonyms; folded."""
+    initials: dict[str, list[str]] = field(init=False)
+    products: dict[str, frozenset[str]] = field(init=False)
+    """Name of a product -> its folded names, synonyms included."""
+    about: list[frozenset[str]] = field(init=False)
+    """Products that each passage is about: those its headings name, else those of its document."""
+
+    def __post_init__(self) -> None:
+        names = sorted({name for passage in self.passages for name in passage.products})
+        self.products = {name: self._names(name) for name in names}
+        folded: dict[str, str] = {}
+
+        def kept(text: str) -> str:
+            if text not in folded:
+                folded[text] = fold(text)
+            return folded[text]
+
+        counts, lengths, self.about = [], [], []
+        for passage in self.passages:
+            count: Counter[str] = Counter()
+            self._count(count, kept(passage.text), 1.0)
+            if passage.headings:
+                self._count(count, kept(passage.headings[-1]), _HEADING)
+            for text in (passage.title, *passage.headings[:-1]):
+                self._count(count, kept(text), _TITLE)
+            self._count(count, kept(" ".join(passage.products)), _PRODUCTS)
+            counts.append(count)
+            lengths.append(sum(count.values()))
+            path = kept(" ".join(passage.headings))
+            named = frozenset(name for name in passage.products if fold(name) in path)
+            self.about.append(named or frozenset(passage.products))
+        self._post(counts, lengths)
+        self._words()
+
+    def _names(self, product: str) -> frozenset[str]:
+        name = fold(product)
+        groups = [group for group in self.synonyms.groups if name in group]
+        return frozenset({name, *(word for group in groups for word in group if len(word) > 1)})
+
+    def _count(self, count: Counter[str], text: str, weight: float) -> None:
+        for term in terms(text):
+            count[term] += weight  # type: ignore[assignment]
+        for group in {group for group, _, _ in self.synonyms.spans(text)}:
+            count[concept(group)] += weight  # type: ignore[assignment]
+
+    def _post(self, counts: Sequence[Mapping[str, float]], lengths: Sequence[float]) -> None:
+        mean = (sum(lengths) / len(lengths)) if lengths else 1.0
+        rows: dict[str, list[int]] = defaultdict(list)
+        values: dict[str, list[float]] = defaultdict(list)
+        for row, count in enumerate(counts):
+            longer = _K1 * (1 - _B + _B * lengths[row] / mean)
+            for term, frequency in count.items():
+                rows[term].append(row)
+                values[term].append(frequency / (frequency + longer))
+        self.postings = {
+            term: (np.asarray(rows[term], dtype=np.int32), np.asarray(values[term], dtype=np.float32))
+            for term in rows
+        }
+        total = len(counts)
+        self.idf = {
+            term: math.log(1 + (total - len(found) + 0.5) / (len(found) + 0.5))
+            for term, found in rows.items()
+        }
+        self.highest_idf = math.log(1 + (total + 0.5) / 0.5)
+
+    def _words(self) -> None:
+        self.sounds = defaultdict(list)
+        for term in self.postings:
+            if len(term) == 2 and term[0] > "\u3000":
+                self.sounds[" ".join(syllables(term))].append(term)
+        words: dict[str, None] = {}
+        texts: Iterable[str] = (
+            text for passage in self.passages for text in (*passage.products, *passage.headings)
+        )
+        for text in (*self.synonyms.words(), *(run for text in texts for _, run in runs(fold(text)))):
+            if 2 <= len(text) <= _LEXICON_LONGEST and text[0] > "\u3000" and self.knows(text):
+                words[text] = None
+        self.lexicon = words
+        self.initials = defaultdict(list)
+        for word in words:
+            self.initials[initials(word)].append(word)
+
+    def knows(self, word: str) -> bool:
+        """Whether every bigram of a folded word stands in some passage."""
+        return all(pair in self.postings for pair in bigrams(word))
+
+    def score(self, units: Sequence[Unit], allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """BM25 of every passage, as a share of what the question could reach; 0 where not allowed.
+
+        Args:
+            units: of the question.
+            allowed: (number of passages,).
+
+        Returns:
+            (number of passages,), about 0 to 1.
+        """
+        scores = np.zeros(len(self.passages), dtype=np.float32)
+        most = 0.0
+        for unit in units:
+            importance = unit.weight * self.importance(unit)
+            most += importance
+            rows, values = self._matches(unit)
+            scores[rows] += importance * values
+        scores[~allowed] = 0.0
+        return scores / (most * 0.8) if most else scores
+
+    def importance(self, unit: Unit) -> float:
+        """How rare the unit is: what no passage holds counts as much as what only one holds."""
+        known = [self.idf[term] for term in unit.alternatives if term in self.idf]
+        return max(known) if known else self.highest_idf
+
+    def matched(
+        self, units: Sequence[Unit], length: int, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """How much of a question each of some passages speaks of, weighted by rareness.
+
+        Args:
+            units: of the question.
+            length: of the folded question.
+            rows: passages to look at, (m,).
+
+        Returns:
+            Share 0 to 1 (m,), and for each character of the question how well it is matched (length, m).
+        """
+        cover = np.zeros((length, len(rows)), dtype=np.float32)
+        weights = np.zeros(length, dtype=np.float32)
+        every = np.zeros(len(self.passages), dtype=np.float32)
+        for unit in units:
+            found, values = self._matches(unit)
+            every[found] = np.minimum(values / _FULL, 1.0)
+            cover[unit.start : unit.end] = np.maximum(cover[unit.start : unit.end], every[rows])
+            every[found] = 0.0
+            weights[unit.start : unit.end] = np.maximum(
+                weights[unit.start : unit.end], unit.weight * self.importance(unit)
+            )
+        total = float(weights.sum())
+        return (weights @ cover) / total if total else np.zeros(len(rows), dtype=np.float32), cover
+
+    def _matches(self, unit: Unit) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        known = [(term, worth) for term, worth in unit.alternatives.items() if term in self.postings]
+        if not known:
+            return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        if len(known) == 1:
+            rows, values = self.postings[known[0][0]]
+            return rows, values * np.float32(known[0][1])
+        best: dict[int, float] = {}
+        for term, worth in known:
+            for row, value in zip(*self.postings[term], strict=True):
+                best[int(row)] = max(best.get(int(row), 0.0), float(value) * worth)
+        return np.fromiter(best, dtype=np.int32), np.fromiter(best.values(), dtype=np.float32)

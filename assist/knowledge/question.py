@@ -1,0 +1,150 @@
+"""A customer's question as units to look for: as written, as it sounds, as others would say it.
+
+Typing errors come in four kinds, each with its own remedy: another character of the same sound (保文杯), a wrong
+character (保湿杯: a known word one character away), pinyin instead of characters (baowenbei), and first letters
+(bwb). What is found that way counts less than what was written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+from rapidfuzz.fuzz import ratio
+
+from assist.knowledge.index import Index, Unit, concept
+from assist.knowledge.pinyin import split_letters, syllables
+from assist.knowledge.terms import bigrams, fold, runs, strip_talk
+
+__all__ = ["Question", "read_question"]
+
+_SOUND_OF_UNKNOWN, _SOUND_OF_KNOWN = 0.8, 0.25
+_CONCEPT = 0.9
+_CORRECTED = 0.75
+_LETTERS, _INITIALS = 0.85, 0.7
+_CLOSE_TOKEN = 0.75
+_CONCEPT_WEIGHT = 0.9
+_NUMBER_WEIGHT = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, read.
+
+    Attributes:
+        text: folded, known typing errors corrected.
+        units: what to look for.
+        products: names of the products it speaks of.
+        readings: words that were read in a way other than written: ("baowenbei", "保温杯").
+    """
+
+    text: str
+    units: tuple[Unit, ...]
+    products: frozenset[str]
+    readings: tuple[tuple[str, str], ...]
+
+    @property
+    def wish(self) -> str:
+        """What questions of one wish have in common: the text without its frame and blanks."""
+        return "".join(run for _, run in runs(strip_talk(self.text)))
+
+
+def read_question(text: str, index: Index) -> Question:
+    """Read a question against what the passages know.
+
+    Args:
+        text: as the customer wrote it.
+        index: vocabulary, synonyms and products.
+
+    Returns:
+        A question without units where the text holds nothing to look for.
+    """
+    folded = index.synonyms.correct(fold(text))
+    units: list[Unit] = []
+    readings: dict[str, str] = {}
+    for start, run in runs(strip_talk(folded)):
+        if run[0] > "\u3000":
+            units += _characters(run, start, index)
+            units += _corrected(run, start, index, readings)
+        else:
+            units += _token(run, start, index, readings)
+    units += [
+        Unit({concept(group): _CONCEPT}, start, end, _CONCEPT_WEIGHT)
+        for group, start, end in index.synonyms.spans(folded)
+        if concept(group) in index.postings
+    ]
+    said = folded + " " + " ".join(readings.values())
+    products = frozenset(
+        name for name, names in index.products.items() if any(word in said for word in names)
+    )
+    return Question(folded, tuple(units), products, tuple(readings.items()))
+
+
+def _characters(run: str, start: int, index: Index) -> list[Unit]:
+    units = []
+    for offset, pair in enumerate(bigrams(run)):
+        known = pair in index.postings
+        alternatives = {}
+        if len(pair) == 2:
+            worth = _SOUND_OF_KNOWN if known else _SOUND_OF_UNKNOWN
+            alternatives = {like: worth for like in index.sounds.get(" ".join(syllables(pair)), ())}
+        elif not known:
+            # One character alone is part of some bigram: 烫 of 烫手.
+            alternatives = {term: 0.6 for term in index.postings if pair in term and len(term) == 2}
+        alternatives[pair] = 1.0
+        units.append(Unit(alternatives, start + offset, start + offset + len(pair)))
+    return units
+
+
+def _corrected(run: str, start: int, index: Index, readings: dict[str, str]) -> list[Unit]:
+    """Windows that no passage holds and that are one character away from a known word."""
+    units = []
+    for length in (5, 4, 3):
+        for offset in range(len(run) - length + 1):
+            window = run[offset : offset + length]
+            if index.knows(window):
+                continue
+            # The error must stand inside the word: both words begin or end alike.
+            for word in index.lexicon:
+                if (
+                    len(word) < 3
+                    or abs(len(word) - length) > 1
+                    or not (word[0] == window[0] or word[-1] == window[-1])
+                ):
+                    continue
+                if OSA.distance(word, window, score_cutoff=1) == 1 and not word.startswith(window):
+                    readings.setdefault(window, word)
+                    units += [
+                        Unit({pair: _CORRECTED}, start + offset, start + offset + length, 0.5)
+                        for pair in bigrams(word)
+                    ]
+                    break
+    return units
+
+
+def _token(token: str, start: int, index: Index, readings: dict[str, str]) -> list[Unit]:
+    end = start + len(token)
+    if token[0].isdigit():
+        return [Unit({token: 1.0}, start, end, _NUMBER_WEIGHT)]
+    if token in index.postings:
+        return [Unit({token: 1.0}, start, end)]
+    if words := index.initials.get(token) if len(token) > 1 else None:
+        readings[token] = words[0]
+        pairs = {pair: _INITIALS for word in words[:3] for pair in bigrams(word)}
+        return [Unit(pairs, start, end, float(min(len(words[0]) - 1, 3)))]
+    sounds = split_letters(token)
+    found: list[Unit] = []
+    for first, second in zip(sounds, sounds[1:], strict=False):
+        if alike := index.sounds.get(f"{first} {second}"):
+            found.append(Unit(dict.fromkeys(alike, _LETTERS), start, end))
+    if found:
+        whole = next((word for word in index.lexicon if tuple(syllables(word)) == sounds), None)
+        readings[token] = whole or "".join(next(iter(unit.alternatives))[0] for unit in found)
+        return found
+    tokens = [term for term in index.postings if term[0].isascii() and term[0].isalpha()]
+    close = process.extractOne(token, tokens, scorer=ratio, score_cutoff=75) if len(token) > 2 else None
+    if close is not None:
+        readings[token] = close[0]
+        return [Unit({close[0]: _CLOSE_TOKEN}, start, end)]
+    return [Unit({token: 1.0}, start, end)]

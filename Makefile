@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  { echo "Kefu Lab needs Python 3.11 or 3.12; say which: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check \
-	  -c constraints.txt -e '.[train,label,lab,dev]'
+	  -c constraints.txt -e '.[train,label,office,lab,dev]'
 	@touch $@
 
 demo: env    ## from the embedded corpus to two champions, served; shows their answers

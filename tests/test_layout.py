@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("data", "labeling", "training", "experiments", "serving")
+PACKAGES = ("data", "labeling", "training", "assist", "experiments", "serving")
 ALLOWED = {
     "data": set(),
     "labeling": {"data", "serving"},
     "training": {"data"},
-    "serving": {"data"},
-    "experiments": {"data", "labeling", "training", "serving"},
+    "assist": {"data"},
+    "serving": {"data", "assist"},
+    "experiments": {"data", "labeling", "training", "assist", "serving"},
 }
 
 

@@ -2,7 +2,4 @@
 
 from __future__ import annotations
 
-from assist.knowledge.base import KnowledgeBase
-from assist.knowledge.schema import KnowledgeSearchRequest, KnowledgeSearchResponse
-
-__all__ = ["KnowledgeBase", "KnowledgeSearchRequest", "KnowledgeSearchResponse"]
+__all__: list[str] = []

@@ -2,7 +2,7 @@
 
 A wrong value is worse than an open gap, so a value is taken only where it means what the gap means: a
 customer's wish never fills the shop's days, dates and money; “3天” said of dispatch does not fill a gap about
-a refund; two different values in one turn fill nothing. Personal data never enters a reply. The rules are data
+a refund; two different values in one turn fill nothing. Personal data never enters a reply. Rules are data
 (`data/scripts/slots.yaml`).
 """
 

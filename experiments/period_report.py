@@ -1,0 +1,182 @@
+"""The report of a period as the champions read the log: a page and an Excel file for supervisors.
+
+    python -m experiments.period_report --chats log.jsonl --output report --since 2026-11-12 --until 2026-11-18
+
+The figures are `assist.reports`; here the models run, chats are followed by the rules of `serving.track`, and
+ways of answering are counted as in the emotion report (`experiments.turning_words`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+from assist.reports.page import write_page
+from assist.reports.period import in_period, period_report
+from assist.reports.schema import Behaviour, ChatReading, MessageReading, PeriodReport
+from assist.reports.workbook import write_workbook
+from data.chats import DEMO_SHOP, read_chats
+from data.files import write_json
+from data.taxonomy import Taxonomy
+from experiments.emotion_reader import ReadChat, read_emotions
+from experiments.turning_words import OUTCOMES, manner_effects
+
+__all__ = ["behaviours_of", "main", "readings_of", "report_of", "save_report", "write_report"]
+
+
+def readings_of(read: Sequence[ReadChat]) -> dict[str, ChatReading]:
+    """What the champions read, as `assist.reports` takes it."""
+    return {
+        one.chat.id: ChatReading(
+            messages={
+                index: MessageReading(
+                    category=answer.category.label, emotion=answer.emotion.label, alert=answer.alert.level
+                )
+                for index, answer in zip(one.indices, one.answers, strict=True)
+            },
+            trajectory=one.track.trajectory,
+            turned_at=one.track.changed_at,
+        )
+        for one in read
+    }
+
+
+def behaviours_of(read: Sequence[ReadChat]) -> list[Behaviour]:
+    """Ways of answering with both outcomes, in the order of `manner_effects`."""
+    return [
+        Behaviour(
+            name=one.name,
+            zh=one.zh,
+            outcome=outcome,
+            hits=one.hits,
+            replies=one.replies,
+            chats=one.chats,
+            hits_without=one.hits_without,
+            replies_without=one.replies_without,
+            chats_without=one.chats_without,
+            difference=one.difference,
+            low=one.low,
+            high=one.high,
+            verdict=one.verdict,  # type: ignore[arg-type]
+        )
+        for outcome in OUTCOMES
+        for one in manner_effects(read, outcome)
+    ]
+
+
+def report_of(
+    read: Sequence[ReadChat],
+    taxonomy: Taxonomy,
+    since: date | None = None,
+    until: date | None = None,
+    teams: Mapping[str, str] | None = None,
+) -> PeriodReport:
+    """The report of a log that was read.
+
+    Args:
+        read: of `experiments.emotion_reader.read_emotions`; the whole log, so that the period before is in it.
+        since, until: first and last day; of the log where None.
+        teams: team of an account.
+
+    Raises:
+        ValueError: no chat began in the period.
+    """
+    chats = [one.chat for one in read]
+    inside = {one.id for one in in_period(chats, since, until)}
+    model = read[0].track.model if read else None
+    return period_report(
+        chats,
+        readings_of(read),
+        since=since,
+        until=until,
+        teams=teams,
+        behaviours=behaviours_of([one for one in read if one.chat.id in inside]),
+        source=" · ".join(dict.fromkeys((model.category, model.emotion))) if model else "",
+        taxonomy=taxonomy,
+    )
+
+
+def write_report(
+    log: Path,
+    output: Path,
+    since: date | None = None,
+    until: date | None = None,
+    teams: Path | None = None,
+) -> list[Path]:
+    """Let the packaged champions read a log and write `report.html`, `report.xlsx` and `report.json`.
+
+    Args:
+        log: a log as in data/demo_shop/README.md.
+        output: folder of the report.
+        since, until: first and last day; of the log where None.
+        teams: a JSON object, team by account.
+
+    Returns:
+        The three files.
+
+    Raises:
+        ValueError: names file and field of what is wrong; no chat began in the period.
+        serving.package.NotPackagedError: there are no champions.
+    """
+    from serving.offline import packaged_predictor
+    from serving.package import use_local_store
+
+    chats, named = read_chats(log), _teams(teams)
+    use_local_store()
+    predictor = packaged_predictor()
+    report = report_of(read_emotions(chats, predictor), predictor.taxonomy, since, until, named)
+    return save_report(report, output)
+
+
+def save_report(report: PeriodReport, folder: Path) -> list[Path]:
+    """Write a report as a page, an Excel file and figures; returns the three files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = folder / "report.json"
+    write_json(figures, report.model_dump(mode="json"))
+    return [
+        write_page(report, folder / "report.html"),
+        write_workbook(report, folder / "report.xlsx"),
+        figures,
+    ]
+
+
+def _teams(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error.msg})") from error
+    if not isinstance(raw, dict) or not all(isinstance(one, str) and one.strip() for one in raw.values()):
+        raise ValueError(f"{path}: expected an object of accounts and their teams")
+    return raw
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2026-11-12") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the report of a period of a log: a page, an Excel file, and the figures as JSON."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--chats", type=Path, default=DEMO_SHOP, help="a log as in data/demo_shop/README.md")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--since", type=_day, help="first day (default: the log's first)")
+    parser.add_argument("--until", type=_day, help="last day (default: the log's last)")
+    parser.add_argument("--teams", type=Path, help='JSON: {"kefu-01": "售前组", …}')
+    options = parser.parse_args(arguments)
+    try:
+        for path in write_report(options.chats, options.output, options.since, options.until, options.teams):
+            print(path)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -172,8 +172,8 @@ def _add_help(app: FastAPI, operations: Callable[[], Operations]) -> None:
 
     @post("/assist", "Everything for one message in one call, within a deadline")
     async def assist(request: AssistRequest) -> AssistResponse:
-        """Labels, mood, replies, knowledge, the shop's rules, inspection and routing from one encoder pass; parts
-        that are not done in time are left out and named."""
+        """Labels, mood, replies, knowledge, the shop's rules, inspection and routing from one encoder pass;
+        parts that are not done in time are left out and named."""
         return await operations().helper.assist(request)
 
     @post("/recommend", "Complete replies to a message, best first")

@@ -178,8 +178,8 @@ def _timed(work: Callable[[], Found]) -> tuple[Found, float]:
 
 
 def _to_read(turns: Sequence[ContextTurn]) -> list[AnalyzeRequest]:
-    """Every turn that has text, in order: a customer's with the turns before it, an agent's by itself, because
-    of it only the sound of its words is asked."""
+    """Every turn that has text, in order: a customer's with the turns before it, an agent's by itself,
+    because of it only the sound of its words is asked."""
     return [
         AnalyzeRequest(
             text=turn.text[:MAX_TEXT],
@@ -206,7 +206,7 @@ def _scores(messages: Sequence[AnalyzeRequest], answers: Sequence[Analysis]) -> 
 
 
 def _felt(request: InspectRequest, answers: Sequence[Analysis]) -> InspectRequest:
-    """The customer's turns with the emotion and alert that the models give them, where the request says none."""
+    """The customer's turns with the emotion and alert of the models, where the request says none."""
     turns = []
     for turn, answer in zip(request.turns, answers, strict=True):
         said: dict[str, Any] = {}

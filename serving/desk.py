@@ -1,4 +1,4 @@
-"""The rooms of `assist` on one champion's encoder: what the service opens at its start and for each new champion."""
+"""The rooms of `assist` on one champion's encoder: opened at the start, and anew for each new champion."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class Desk:
 
 
 def _script_index(library: Library, embed: Any, encoder: str, folder: Path) -> ScriptIndex:
-    """The index; vectors are computed once for a library and an encoder, not by every worker at every start."""
+    """The index; vectors are computed once for a library and an encoder, not at every start."""
     scripts = library.solutions
     digest = hashlib.sha256(encoder.encode())
     for script in scripts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assist.inspection.deadlines import Promise, promises
 from assist.inspection.facts import Check
 from assist.inspection.view import UPSET, Fault, Outcome, View, is_question
 
@@ -23,9 +24,8 @@ def accuracy(view: View, check: Check | None) -> Outcome:
                 support += 1
             elif verdict.kind == "contradiction":
                 start, end = verdict.span or (0, len(view.turns[index].text))
-                faults.append(
-                    Fault(index, start, end, f"与知识库不符：“{verdict.passage}”", "按知识库改正，并告诉客户刚才说错了")
-                )  # fmt: skip
+                reason = f"与知识库不符：“{verdict.passage}”"
+                faults.append(Fault(index, start, end, reason, "按知识库改正，并告诉客户刚才说错了"))
         asked_before = asked
     judged = support + len(faults)
     if not judged:
@@ -36,7 +36,7 @@ def accuracy(view: View, check: Check | None) -> Outcome:
 
 
 def effectiveness(view: View) -> Outcome:
-    """How the customer left: by the last words, by their feeling, and by whether the last question was answered."""
+    """How the customer left: by the last words, their feeling, and whether the last question was answered."""
     last = view.customer[-1] if view.customer else None
     if last is None:
         return Outcome(judged=False, note="没有客户的话")
@@ -48,6 +48,8 @@ def effectiveness(view: View) -> Outcome:
     limit = view.standards.limit("effectiveness", "upset")
     if bad and not (good and good.start() < bad.start() and (upset is None or upset < limit)):
         return Outcome((view.fault(last, bad, "客户最后的话说明问题没有解决", advice),))
+    if unanswered and any(promise.turn == view.agent[-1] for promise in _never_answered(view)):
+        return Outcome((view.fault(last, None, "客服答应了答复，之后没有下文", advice),))
     if unanswered and not view.acknowledges(last) and (is_question(view.texts[last]) or not good):
         return Outcome((view.fault(last, None, "客户最后的话没有人回答", advice),))
     if upset is not None and upset >= limit and not good:
@@ -57,6 +59,13 @@ def effectiveness(view: View) -> Outcome:
     if upset is None:
         return Outcome(judged=False, note="客户最后的话看不出是否解决")
     return Outcome(score=1 - upset, note="按客户最后一句的情绪估计")
+
+
+def _never_answered(view: View) -> list[Promise]:
+    until = view.request.complete_until
+    if until is None or not view.timed:
+        return []
+    return [one for one in promises(view) if one.answers and one.due < until]
 
 
 def evasion(view: View) -> Outcome:
@@ -72,7 +81,7 @@ def evasion(view: View) -> Outcome:
             if answered or not (refusal or away):
                 continue
             pointed.append(index)
-            if len(pointed) == limit or (refusal and is_question(view.texts[exchange.customer[-1]])):
+            if len(pointed) == limit or refusal:
                 faults.append(
                     view.fault(
                         index,

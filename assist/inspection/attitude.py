@@ -1,11 +1,14 @@
-"""服务态度: polite words, friendly tone, soothing when it is asked for, and words that an agent must not use."""
+"""服务态度: polite words, friendly tone, soothing when it is asked for, words that an agent must not use."""
 
 from __future__ import annotations
 
-from assist.inspection.view import COLD, Fault, Outcome, View
+from assist.inspection.view import COLD, UPSET, Fault, Outcome, View
 from assist.wording import find_wording
 
 __all__ = ["forbidden", "friendliness", "overpromise", "politeness", "pressure", "soothing"]
+
+RED = 3
+"""The red alert level."""
 
 
 def politeness(view: View) -> Outcome:
@@ -26,53 +29,68 @@ def politeness(view: View) -> Outcome:
 
 
 def friendliness(view: View) -> Outcome:
-    """How the agent's own words sound to the emotion model; words of apology are not taken for anger."""
+    """How the agent's own words sound to the emotion model.
+
+    The model has learnt from customers: it hears a mention of trouble as trouble. So its word counts alone
+    only where it is sure and the turn has no polite word, else together with a retort.
+    """
     if view.feelings is None:
         return Outcome(judged=False, note="没有情绪模型，听不出客服的语气")
-    limit = view.standards.limit("friendliness", "cold")
+    limits = view.standards
     faults, scores = [], []
     for index in view.agent:
+        if view.says(index, "soothing"):
+            scores.append(1.0)
+            continue
         cold = sum(view.feelings[index].get(key, 0.0) for key in COLD)
-        cold = 0.0 if view.says(index, "soothing") else cold
-        scores.append(1 - cold)
-        if cold >= limit:
+        retort = view.says(index, "retort")
+        polite = view.says(index, "polite")
+        if (retort and cold >= limits.limit("friendliness", "doubtful")) or (
+            not polite and cold >= limits.limit("friendliness", "cold")
+        ):
             faults.append(
-                view.fault(index, None, f"语气不友好（不满或愤怒的可能性 {cold:.0%}）", "换成平和的说法，先接住客户的话，再讲办法")
-            )  # fmt: skip
-    return Outcome(tuple(faults), score=sum(scores) / len(scores) if not faults else None)
+                view.fault(
+                    index,
+                    retort,
+                    f"语气不友好（不满或愤怒的可能性 {cold:.0%}）",
+                    "换成平和的说法，先接住客户的话，再讲办法",
+                )
+            )
+        scores.append(1 - cold if retort else 1.0 if polite else 1 - cold / 2)
+    return Outcome(tuple(faults), score=sum(scores) / len(scores))
 
 
 def soothing(view: View) -> Outcome:
-    """Whether the agent soothed within so many turns after a customer's turn that asked for it."""
+    """Whether the agent soothed within so many turns after the customer's feelings asked for it.
+
+    Asked for by one turn at the standards' alert level, or by two upset turns in a row; counted from the first
+    of them. Where the chat ended before the agent had so many turns, it is a fault at the red level only.
+    """
     level = view.standards.limit("soothing", "alert")
     within = int(view.standards.limit("soothing", "within"))
     alerts = {index: view.alert(index) for index in view.customer}
     if all(alert is None for alert in alerts.values()):
         return Outcome(judged=False, note="没有预警等级，也没有情绪模型")
-    asked = [index for index, alert in alerts.items() if (alert or 0) >= level]
+    stretches: list[list[int]] = [[]]
+    for index in view.customer:
+        upset = (alerts[index] or 0) >= 1 and (view.probability(index, UPSET) or 0.0) >= 0.5
+        if upset or (alerts[index] or 0) >= level:
+            stretches[-1].append(index)
+        elif stretches[-1]:
+            stretches.append([])
+    asked = [one for one in stretches if len(one) > 1 or any((alerts[at] or 0) >= level for at in one)]
     if not asked:
         return Outcome(judged=False, note="客户没有需要安抚的情绪")
-    faults: list[Fault] = []
-    calm_until = -1
-    for index in asked:
-        if index < calm_until:
+    for stretch in asked:
+        worst = max(alerts[index] or 0 for index in stretch)
+        following = [turn for turn in view.agent if turn > stretch[0]][:within]
+        if not following or (len(following) < within and worst < RED):
             continue
-        following = [turn for turn in view.agent if turn > index][:within]
-        if not following:
-            continue
-        soothed = next((turn for turn in following if view.says(turn, "soothing")), None)
-        # One finding for a stretch: what came after the turns looked at is another matter.
-        calm_until = soothed if soothed is not None else following[-1] + 1
-        if soothed is None and not faults:
-            faults.append(
-                view.fault(
-                    following[0],
-                    None,
-                    f"客户情绪预警 {alerts[index]} 级，{len(following)} 次回复内没有安抚",
-                    "先说出客户的感受并道歉，再讲马上做什么",
-                )
-            )
-    return Outcome(tuple(faults), score=None if faults else 1.0, note=f"{len(asked)} 句需要安抚")
+        if not any(view.says(turn, "soothing") for turn in following):
+            reason = f"客户情绪预警 {worst} 级，{len(following)} 次回复内没有安抚"
+            advice = "先说出客户的感受并道歉，再讲马上做什么"
+            return Outcome((view.fault(following[0], None, reason, advice),))
+    return Outcome(score=1.0, note=f"{len(asked)} 处需要安抚")
 
 
 def _worded(view: View, kind: str, indicator: str) -> Outcome:

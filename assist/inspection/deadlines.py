@@ -1,8 +1,9 @@
 """承诺兑现: deadlines that an agent names, and whether they were kept.
 
-A promise to answer (回复, 告诉您, 给您结果) is kept by a turn of the agent before the deadline that says something. What
-happens outside the chat (发货, 补发, 上门) cannot be seen there: it counts as broken only when the customer comes back
-after the deadline and asks after it. Deadlines that depend on something else (签收后48小时内) are processes, no promises.
+A promise to answer (回复, 告诉您, 给您结果) is kept by a turn of the agent before the deadline that says something.
+What happens outside the chat (发货, 补发, 上门) cannot be seen there: it counts as broken only when the customer
+comes back after the deadline and asks after it. Deadlines that depend on something else (签收后48小时内) are
+processes, no promises.
 """
 
 from __future__ import annotations
@@ -18,13 +19,24 @@ from assist.inspection.view import Fault, Outcome, View
 __all__ = ["Promise", "broken_promise", "promises"]
 
 _CLAUSE = re.compile(r"[^。;!?\n]+")
-_WITHIN = re.compile(r"(?:[\d.]+|[一二两三四五六七八九十半]+)个?半?(?:分钟|小时)(?:之?内|以内|左右|后|就|给|告诉|回)|半个?小时")
-_DAY = re.compile(r"(今天|今晚|今日|明天|明早|明晚|后天)(上午|中午|下午|晚上|一早|早上)?(?:[\d一二两三四五六七八九十]{1,2}点)?(之?内|以?前|之前)?")
-_CLOCK = re.compile(r"(上午|早上|中午|下午|晚上|今晚)?([\d一二两三四五六七八九十]{1,2})点(?:半)?(?:以?前|之前)")
-_ANSWER = re.compile(r"回复|答复|告诉(?:您|你)|给(?:您|你).{0,4}(?:结果|消息|答复|回复|信)|(?:发|回|联系|通知)(?:给)?(?:您|你)|给(?:您|你)发|给(?:您|你).{0,6}好|回(?:您|你)")
+_WITHIN = re.compile(
+    r"(?:[\d.]+|[一二两三四五六七八九十半]+)个?半?(?:分钟|小时)(?:之?内|以内|左右|后|就|给|告诉|回)|半个?小时"
+)
+_DAY = re.compile(
+    r"(今天|今晚|今日|明天|明早|明晚|后天)(上午|中午|下午|晚上|一早|早上)?(?:[\d一二两三四五六七八九十]{1,2}点)?"
+    r"(?:之?内|以?前|之前)?"
+)
+_CLOCK = re.compile(
+    r"(上午|早上|中午|下午|晚上|今晚)?([\d一二两三四五六七八九十]{1,2})点(?:半)?(?:以?前|之前)"
+)
+_ANSWER = re.compile(
+    r"回复|答复|告诉(?:您|你)|给(?:您|你).{0,4}(?:结果|消息|信)|(?:发|回|联系|通知)给?(?:您|你)"
+    r"|给(?:您|你)(?:发|.{0,6}好)"
+)
 _OUTSIDE = re.compile(r"发出|发货|补发|装车|寄出|上门|送到|派送|到账|退款|安排|回电|打给|致电")
 _CONDITIONAL = re.compile(
-    r"(?:付款|拍下|下单|签收|收货|收到|审核|确认|通过|拍)[\u4e00-\u9fff]{0,6}(?:后|以后|的话|当天)|(?:点|号)?前(?:付款|拍|下单)|工作日|一般|预计|大概|的话|如果|显示|可以"
+    r"(?:付款|拍下|下单|签收|收货|收到|审核|确认|通过|拍)[\u4e00-\u9fff]{0,6}(?:后|以后|当天)"
+    r"|前(?:付款|拍|下单)|工作日|一般|预计|大概|的话|如果|显示|可以"
 )
 _ENDS = {"上午": 12, "早上": 12, "一早": 12, "中午": 13, "下午": 18, "晚上": 24}
 
@@ -59,7 +71,9 @@ def _due(clause: str, sent: datetime) -> tuple[datetime, int, int] | None:
     shift = 0 if not day else {"今": 0, "明": 1, "后": 2}[day.group(1)[0]]
     if match := _CLOCK.search(clause):
         hour = _hour(match.group(2))
-        if hour < 12 and match.group(1) in ("下午", "晚上", "今晚") or not match.group(1) and hour < sent.hour and not shift:
+        if (hour < 12 and match.group(1) in ("下午", "晚上", "今晚")) or (
+            not match.group(1) and hour < sent.hour and not shift
+        ):
             hour += 12
         start = min(day.start(), match.start()) if day else match.start()
         return midnight + timedelta(days=shift, hours=min(hour, 24)), start, match.end()

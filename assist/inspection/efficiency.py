@@ -25,9 +25,8 @@ def first_response(view: View) -> Outcome:
         if own:
             first.append(own[0].seconds)
         if own and own[0].seconds > limit:
-            faults.append(
-                view.timing(own[0].answered, f"首次响应 {_span(own[0].seconds)}，标准 {limit:.0f} 秒", "先回一句让客户知道有人在，再去查")
-            )  # fmt: skip
+            reason = f"首次响应 {_span(own[0].seconds)}，标准 {limit:.0f} 秒"
+            faults.append(view.timing(own[0].answered, reason, "先回一句让客户知道有人在，再去查"))
     if not first:
         return _UNASKED
     return Outcome(tuple(faults), note="首次响应 " + "、".join(_span(one) for one in first))
@@ -46,9 +45,9 @@ def average_response(view: View) -> Outcome:
         means.append(sum(wait.seconds for wait in own) / len(own))
         if means[-1] > limit:
             slowest = max(own, key=lambda wait: wait.seconds)
-            faults.append(
-                view.timing(slowest.answered, f"平均响应 {_span(means[-1])}，标准 {_span(limit)}", "查得久时先告诉客户要多久，中间报一次进展")
-            )  # fmt: skip
+            reason = f"平均响应 {_span(means[-1])}，标准 {_span(limit)}"
+            advice = "查得久时先告诉客户要多久，中间报一次进展"
+            faults.append(view.timing(slowest.answered, reason, advice))
     if not means:
         return _UNASKED
     return Outcome(tuple(faults), note="平均响应 " + "、".join(_span(one) for one in means))

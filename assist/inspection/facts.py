@@ -1,9 +1,9 @@
 """Answers held against knowledge: a protocol, and a check over passages that compares numbers and negations.
 
-`PassageCheck` needs no model: it finds the statement that speaks of the same thing by rare pairs of characters,
-and then asks two questions only. Do the numbers of one unit agree (or fit the statement's limit or range)? Does
-a yes or no of the answer agree with the statement? Everything else is "unknown": it says nothing of what it
-cannot compare.
+`PassageCheck` needs no model: it finds the statement that speaks of the same thing by rare pairs of
+characters, and then asks two questions only. Do the numbers of one unit agree (or fit the statement's limit
+or range)? Does a yes or no of the answer agree with the statement? Everything else is "unknown": it says
+nothing of what it cannot compare.
 """
 
 from __future__ import annotations
@@ -61,20 +61,28 @@ class Quantity:
 
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2, "半": 0.5}
 _NUMBER = r"\d+(?:\.\d+)?|[零一二三四五六七八九十百两半]+"
-_UNIT = (
-    r"毫升|升|公斤|千克|kg|斤|克|瓦|w|厘米|cm|毫米|米|个?工作日|小时|分钟|天|日|个月|年|元|块|度|支|档|岁|期|k|%|积分|分|点|号"
-)
-_QUANTITY = re.compile(rf"({_NUMBER})(?:(?:到|至|-|~)({_NUMBER}))?(?:个)?({_UNIT})")
-_SAME_UNIT = {"kg": "公斤", "千克": "公斤", "w": "瓦", "cm": "厘米", "块": "元", "日": "天", "个工作日": "工作日", "分": "积分"}
+_UNIT = r"毫升|升|公斤|千克|kg|斤|克|瓦|w|厘米|cm|毫米|米|个?工作日|小时|分钟|天|日|个月|年|元|块|度|支|档|岁|期|k|%|积分|分|点|号"
+_QUANTITY = re.compile(rf"({_NUMBER})(?:(?:到|至|-|~)({_NUMBER}))?(?:个)?({_UNIT})(?!无理由)")
+_SAME_UNIT = {
+    "kg": "公斤", "千克": "公斤", "w": "瓦", "cm": "厘米", "块": "元", "日": "天", "个工作日": "工作日", "分": "积分",
+}  # fmt: skip
 _MOST = re.compile(r"(?:不超过|不能超过|最多|最大|以内|不高于|低于|小于)[\u4e00-\u9fff]{0,3}$")
 _LEAST = re.compile(r"(?:满|至少|不少于|超过|以上)$")
 _CLAUSE = re.compile(r"[^,。;!?\n]+")
 _SENTENCE = re.compile(r"[^。;!?\n]+")
 _LABEL = re.compile(r"(?<![a-z0-9])(\d?x*[sml])(?![a-z])")
-_NO = re.compile(r"不(?:能|可以|支持|行|会|要|用|带|收|包|单独|适合|接受|开)|没有|没法|无法|不$|退不了|用不了|不了")
-_YES = re.compile(r"(?<!不)(?<!不是)(?:能(?!不能)|可以(?!不可以)|支持|行的?|会(?!不会)|有(?!没有)|带|包|都(?:能|可以|包|行))")
+_NO = re.compile(
+    r"不(?:能|可以|支持|行|会|要|用|带|收|包|退|补|算|单独|适合|接受|开)|没有|没法|无法|不$|不了"
+)
+_YES = re.compile(
+    r"(?<!不)(?<!不是)(?:能(?!不能|看)|可以(?!不可以)|支持|行的?|会(?!不会)|有(?!没有)|带|包|都(?:能|可以|包|行)"
+    r"|给(?:您|你)退|包退)"
+)
 _ASKED = re.compile(r"能不能|可不可以|有没有|会不会|是不是|要不要|行不行|支不支持")
-_COMMON = set("的了吗呢吧啊是在有我你您这那个就都也还和跟与到去说想问下好请亲哦呀什么怎么多少可以能会不要没对")
+_COMMON = set("的了吗呢吧啊是在有我你您这那个就都也还和跟与去说想问下好请亲哦呀什么怎么多少可以能会不要没对")
+_IDLE = re.compile(r"支持|可以")
+_THANKS = re.compile(r"[^,。;!?\n]*(?:感谢|谢谢|祝您|不客气)[^,。;!?\n]*")
+_UNKNOWN = 1.0
 _CONDITION = re.compile(r"如果|要是|质量问题|开线|坏了|破损|的话")
 
 
@@ -112,91 +120,117 @@ def quantities(text: str) -> list[Quantity]:
 
 @dataclass(frozen=True)
 class _Statement:
-    text: str
-    """The whole sentence, for citing."""
+    cited: str
+    """The sentence as it was written."""
     clause: str
     """What is compared."""
     pairs: frozenset[str]
-    """Of the clause."""
-    around: frozenset[str]
-    """Of the sentences of its passage up to this one: the subject often stands there."""
+    """Of the clause and of the subject of its passage, which often stands in the first clause only."""
+    subject: frozenset[str]
+    """What stands before its yes or no; where nothing does, that of the whole."""
+    special: bool
+    """It has a subject of its own before its yes or no: more special than a rule for everything."""
+    predicate: str
+    """What stands after it; empty where the clause has no yes or no."""
+    negated: bool
+    numbers: tuple[Quantity, ...]
+    """Of the whole passage: a number that stands in it is no contradiction to it."""
 
 
 class PassageCheck:
     """Check answers against passages.
 
     Args:
-        passages: texts; each speaks of one thing, named in its first sentence.
-        near: how much of the statement's weight question and answer must share, 0 to 1.
+        passages: texts; each speaks of one thing, named in its first clause.
+        near: how alike statement and question with answer must be, 0 to 1 (Dice coefficient of their pairs
+            of characters, weighted by rarity).
     """
 
-    def __init__(self, passages: Sequence[str], near: float = 0.3) -> None:
+    def __init__(self, passages: Sequence[str], near: float = 0.18) -> None:
         self._near = near
         self._statements: list[_Statement] = []
+        self._holders: dict[str, list[int]] = {}
         for passage in passages:
             text = plain(passage)
             subject = next(iter(_CLAUSE.findall(text)), "")
+            numbers = tuple(quantities(text))
             for sentence in _SENTENCE.finditer(text):
-                for clause in _CLAUSE.finditer(sentence.group()):
-                    words = clause.group().strip()
+                cited = passage[sentence.start() : sentence.end()].strip()
+                for clause in _CLAUSE.findall(sentence.group()):
+                    own = frozenset(_content(clause) | _content(subject[:8] if clause != subject else ""))
+                    for pair in own:
+                        self._holders.setdefault(pair, []).append(len(self._statements))
+                    modal = _NO.search(clause) or _YES.search(clause)
+                    before = _content(clause[: modal.start()]) if modal else own
                     self._statements.append(
                         _Statement(
-                            passage[sentence.start() : sentence.end()].strip(),
-                            words,
-                            frozenset(_content(words)),
-                            frozenset(_content(subject + sentence.group())),
+                            cited=cited,
+                            clause=clause.strip(),
+                            pairs=own,
+                            subject=frozenset(before or own),
+                            special=bool(before) and modal is not None,
+                            predicate=clause[modal.end() :] or modal.group()[-1] if modal else "",
+                            negated=bool(_NO.search(clause)),
+                            numbers=numbers,
                         )
                     )
-        counts = Counter(pair for one in self._statements for pair in one.pairs | one.around)
         total = len(self._statements) or 1
-        self._weights = {pair: math.log(1 + total / count) for pair, count in counts.items()}
+        self._weights = {pair: math.log(1 + total / len(own)) for pair, own in self._holders.items()}
+        self._totals = [self._weigh(one.pairs) for one in self._statements]
 
     def __call__(self, question: str, answer: str) -> Verdict:
         """Hold an answer against the statements nearest to question and answer."""
-        asked, said = plain(question), plain(answer)
-        query, answered = _content(asked) | _content(said), _content(said)
-        best: list[tuple[float, _Statement]] = []
-        for one in self._statements:
-            own, around = self._weigh(one.pairs), self._weigh(one.around)
-            if not own:
-                continue
-            shared = self._weigh(one.pairs & query) / own
-            subject = self._weigh(one.around & query) / around
-            score = (shared + subject) / 2
-            if score >= self._near and (shared > 0 or subject > 0.4):
-                best.append((score + 0.1 * self._weigh(one.pairs & answered) / own, one))
-        best.sort(key=lambda pair: -pair[0])
-        verdicts = [
-            verdict
-            for score, one in best[:4]
-            if score >= 0.6 * best[0][0] and (verdict := _compare(one, asked, said)) is not None
-        ]
-        for kind in ("contradiction", "support"):
-            agreeing = [one for one in verdicts if one.kind == kind]
-            # A yes to one statement outweighs a nearby one that is of something else.
-            if agreeing and (kind == "support" or verdicts[0].kind == kind):
-                return agreeing[0]
-        return Verdict("unknown")
+        asked, said = plain(question), _THANKS.sub(lambda match: " " * len(match.group()), plain(answer))
+        words = _content(asked) | _content(said)
+        query = {pair for pair in words if pair in self._weights}
+        shared: Counter[int] = Counter()
+        for pair in query:
+            for place in self._holders[pair]:
+                shared[place] += self._weights[pair]  # type: ignore[assignment]
+        # What no statement knows counts as well, for less: the talk may be of something else.
+        weight = self._weigh(query) + _UNKNOWN * len(words - query)
+        near = sorted(
+            ((2 * own / (weight + self._totals[place]), place) for place, own in shared.items()), reverse=True
+        )
+        found = []
+        for score, place in near[:6]:
+            if score < self._near or score < 0.5 * near[0][0]:
+                break
+            verdict = _compare(self._statements[place], asked, said)
+            if verdict is not None:
+                found.append(verdict)
+        # Numbers and sizes tell more than a yes or no; of equals the nearest statement speaks.
+        return max(found, key=lambda one: one[0], default=(0, Verdict("unknown")))[1]
 
     def _weigh(self, found: frozenset[str] | set[str]) -> float:
         return sum(self._weights.get(pair, 0.0) for pair in found)
 
 
 def _content(text: str) -> set[str]:
-    return {pair for pair in pairs(text) if not (pair[0] in _COMMON or pair[1] in _COMMON)}
+    """Pairs of letters that can tell a topic: none of pronouns and particles, none of digits alone."""
+    found = {pair for part in _IDLE.split(text) for pair in pairs(part) if not pair.isdigit()}
+    return {pair for pair in found if pair[0] not in _COMMON and pair[1] not in _COMMON}
 
 
-def _compare(statement: _Statement, asked: str, said: str) -> Verdict | None:
+def _compare(statement: _Statement, asked: str, said: str) -> tuple[int, Verdict] | None:
+    """The verdict of one statement and how much it tells; None where the two cannot be compared."""
     sized = _by_label(statement, asked, said)
     if sized is not None:
-        return sized
+        return (3, sized) if sized.kind != "unknown" else None
     truth = quantities(statement.clause)
-    for quantity in quantities(said):
-        same = [one for one in truth if one.unit == quantity.unit]
-        if same:
-            span = (quantity.start, quantity.end)
+    for clause in _CLAUSE.finditer(said):
+        words = clause.group()
+        for quantity in quantities(words):
+            same = [one for one in truth if one.unit == quantity.unit]
+            rest = _content(words[: quantity.start] + " " + words[quantity.end :])
+            # The number speaks of the statement's thing, or is all that the answer says.
+            if not same or (rest and not rest & statement.pairs):
+                continue
+            span = (clause.start() + quantity.start, clause.start() + quantity.end)
             fits = any(quantity.fits(one) for one in same)
-            return Verdict("support" if fits else "contradiction", statement.text, span)
+            known = any(one.unit == quantity.unit and quantity.fits(one) for one in statement.numbers)
+            if fits or not known:
+                return 2, Verdict("support" if fits else "contradiction", statement.cited, span)
     return _by_negation(statement, asked, said)
 
 
@@ -212,25 +246,37 @@ def _by_label(statement: _Statement, asked: str, said: str) -> Verdict | None:
     if not numbers:
         return Verdict("unknown")
     fits = any(one.fits(spans[0]) for one in numbers)
-    return Verdict("support" if fits else "contradiction", statement.text, named.span())
+    return Verdict("support" if fits else "contradiction", statement.cited, named.span())
 
 
-def _by_negation(statement: _Statement, asked: str, said: str) -> Verdict | None:
+def _by_negation(statement: _Statement, asked: str, said: str) -> tuple[int, Verdict] | None:
     """A yes or no that answers must be the yes or no of the statement."""
-    if _CONDITION.search(said) or quantities(statement.clause) and not _NO.search(statement.clause):
+    if not statement.predicate or _CONDITION.search(said):
         return None
-    truth = "no" if _NO.search(statement.clause) else "yes"
     for clause in _CLAUSE.finditer(said):
         words = _ASKED.sub("", clause.group())
         no, yes = _NO.search(words), _YES.search(words)
         if not (no or yes):
             continue
-        own = _content(words)
         # The answer's clause names the thing, or it is a bare yes or no to a question that does.
-        about = own & statement.pairs or (len(words.strip()) <= 6 and _content(asked) & statement.pairs)
-        if about:
-            kind: Literal["support", "contradiction"] = (
-                "support" if ("no" if no else "yes") == truth else "contradiction"
-            )
-            return Verdict(kind, statement.text, clause.span())
+        bare = len(words.strip()) <= 6
+        about = f"{asked} {words}" if bare or _content(words) & statement.subject else words
+        if not _meets(statement.predicate, about):
+            continue
+        named = bool(_content(f"{asked} {said}") & statement.subject)
+        if not named:
+            continue
+        same = bool(no) == statement.negated
+        kind: Literal["support", "contradiction"] = "support" if same else "contradiction"
+        return int(statement.special), Verdict(kind, statement.cited, clause.span())
     return None
+
+
+def _meets(predicate: str, text: str) -> bool:
+    """Whether a text speaks of what a statement affirms or denies: its last pair, or half of its letters."""
+    letters = [char for char in predicate if char.isalnum() and char not in _COMMON]
+    if not letters:
+        return True
+    if len(letters) > 2 and "".join(letters[-2:]) in text:
+        return True
+    return 2 * sum(char in text for char in letters) >= len(letters)

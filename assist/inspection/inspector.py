@@ -1,4 +1,4 @@
-"""One conversation judged by the standards: indicators to dimensions to a score, and what could not be judged."""
+"""One conversation judged by the standards: indicators, dimensions, a score, and what could not be judged."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class Inspector:
         standards: the embedded ones when None.
         library: tells how near a text is to the shop's scripts (`conformity.ScriptIndex`); without one script
             conformity is not judged.
-        knowledge: holds an answer against knowledge (`facts.PassageCheck`); without one accuracy is not judged.
-        read_emotion: texts to the probability of each emotion key; without one friendliness is not judged, and
-            soothing only where the turns carry alert levels or emotions.
+        knowledge: holds an answer against knowledge (`facts.PassageCheck`); without one accuracy is not
+            judged.
+        read_emotion: texts to the probability of each emotion key; without one friendliness is not judged,
+            and soothing only where the turns carry alert levels or emotions.
     """
 
     def __init__(
@@ -107,9 +108,7 @@ class Inspector:
                     )
                 )
             dimensions.append(
-                DimensionScore(
-                    dimension=dimension.key, zh=dimension.zh, score=_mean(scores), indicators=rows
-                )
+                DimensionScore(dimension=dimension.key, zh=dimension.zh, score=_mean(scores), indicators=rows)
             )
         total = _mean([
             (dimension.weight, row.score / 100)

@@ -51,6 +51,8 @@ class InspectTurn(_Strict):
     """When it was sent, with the offset from UTC; of all turns or of none."""
     emotion: Literal["positive", "neutral", "anxious", "dissatisfied", "disappointed", "angry"] | None = None
     """What is known of a customer's turn (a model's label or a reader's); read by the model where missing."""
+    emotion_score: float | None = Field(default=None, ge=0, le=1)
+    """Its probability; 1 where missing."""
     alert: int | None = Field(default=None, ge=0, le=3)
     """Alert level that a customer's turn got; derived from the emotion where missing."""
 
@@ -74,7 +76,7 @@ class InspectRequest(_Strict):
                     "id": "chat-1",
                     "agent": "kefu-01",
                     "turns": [
-                        {"role": "customer", "text": "杯子能放微波炉吗", "sent_at": "2026-11-05T09:14:22+08:00"},
+                        {"role": "customer", "text": "能放微波炉吗", "sent_at": "2026-11-05T09:14:22+08:00"},
                         {"role": "agent", "text": "能，随便放", "sent_at": "2026-11-05T09:15:10+08:00"},
                     ],
                 }

@@ -1,4 +1,4 @@
-"""The standards of inspection: indicators, weights, limits and wordings, read from a versioned file and checked."""
+"""The standards of inspection: indicators, weights, limits and wordings of a versioned file, checked."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = [
     "SEVERITIES",
     "WORDS",
     "Dimension",
+    "Given",
     "Indicator",
     "Standards",
     "StandardsError",
@@ -29,7 +30,7 @@ SEVERITIES = ("minor", "major", "critical")
 DIMENSIONS: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]] = {
     "attitude": {
         "politeness": {"share": (0, 1), "turns": (1, 100)},
-        "friendliness": {"cold": (0, 1)},
+        "friendliness": {"cold": (0, 1), "doubtful": (0, 1)},
         "soothing": {"alert": (1, 3), "within": (1, 20), "strong": (0, 1)},
         "forbidden": {},
     },
@@ -53,13 +54,24 @@ DIMENSIONS: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]] = {
         "handling_time": {"minutes": (1, 1_440)},
     },
 }
-"""Dimensions, the indicators of each that the code knows, and the limits of each with their least and greatest."""
+"""Dimensions, their indicators that the code knows, and the limits of these with least and greatest value."""
 WORDS = (
-    "polite", "soothing", "content", "unsolved", "away", "refusal", "offer", "misunderstood", "clarifying",
-    "asks_after",
+    "polite", "retort", "soothing", "content", "unsolved", "away", "refusal", "offer", "misunderstood",
+    "clarifying", "asks_after",
 )  # fmt: skip
 _ALSO = ("forbidden", "overpromise", "pressure")
-_TOP = {"version", "penalties", "red_line", "silence_minutes", "dimensions", "words", "also"}
+_TOP = {
+    "version",
+    "penalties",
+    "red_line",
+    "silence_minutes",
+    "dimensions",
+    "words",
+    "also",
+    "ask",
+    "given",
+    "topics",
+}
 
 
 class StandardsError(ValueError):
@@ -89,6 +101,16 @@ class Dimension:
     indicators: tuple[Indicator, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Something that agents ask for and that a customer may have given already."""
+
+    key: str
+    zh: str
+    asked: re.Pattern[str]
+    given: re.Pattern[str]
+
+
 @dataclass(frozen=True)
 class Standards:
     """Checked standards."""
@@ -103,6 +125,8 @@ class Standards:
     """Seconds of silence at which a chat is cut in two."""
     words: Mapping[str, re.Pattern[str]]
     also: Mapping[str, re.Pattern[str]]
+    given: tuple[Given, ...]
+    topics: Mapping[str, re.Pattern[str]]
 
     @property
     def indicators(self) -> dict[str, Indicator]:
@@ -159,6 +183,8 @@ def parse_standards(raw: Any, source: str = "standards") -> Standards:
         silence=60 * _number(raw.get("silence_minutes"), (1, 1_440), f"{source}: silence_minutes"),
         words=_patterns(raw.get("words"), WORDS, f"{source}: words", needed=True),
         also=_patterns(raw.get("also") or {}, _ALSO, f"{source}: also", needed=False),
+        given=_given(raw.get("given") or [], raw.get("ask"), source),
+        topics=_topics(raw.get("topics") or {}, f"{source}: topics"),
     )
 
 
@@ -192,7 +218,8 @@ def _indicator(raw: Any, known: Mapping[str, Mapping[str, tuple[float, float]]],
     if key not in known:
         raise StandardsError(f"{where}: key: {key!r} is not one of {', '.join(known)}")
     if raw.get("severity") not in SEVERITIES:
-        raise StandardsError(f"{where}: severity: {raw.get('severity')!r} is not one of {', '.join(SEVERITIES)}")
+        known_ones = ", ".join(SEVERITIES)
+        raise StandardsError(f"{where}: severity: {raw.get('severity')!r} is not one of {known_ones}")
     limits = raw.get("limits") or {}
     _known(limits, set(known[key]), f"{where}: limits")
     checked = {
@@ -210,11 +237,43 @@ def _patterns(raw: Any, names: tuple[str, ...], where: str, *, needed: bool) -> 
             raise StandardsError(f"{where}.{name}: expected a list of regular expressions")
         if not values and needed:
             raise StandardsError(f"{where}.{name}: is missing; give at least one regular expression")
-        try:
-            found[name] = re.compile("|".join(f"(?:{one})" for one in values) or "(?!)")
-        except re.error as error:
-            raise StandardsError(f"{where}.{name}: a pattern is no regular expression ({error})") from error
+        found[name] = _pattern("|".join(f"(?:{one})" for one in values) or "(?!)", f"{where}.{name}")
     return found
+
+
+def _given(raw: Any, ask: Any, source: str) -> tuple[Given, ...]:
+    if not isinstance(raw, list):
+        raise StandardsError(f"{source}: given: expected a list")
+    if raw and not isinstance(ask, str):
+        raise StandardsError(f"{source}: ask: expected a regular expression for the words of asking")
+    found = []
+    for place, one in enumerate(raw):
+        where = f"{source}: given[{place}]"
+        _known(one, {"key", "zh", "asked", "given"}, where)
+        asked = _text(one, "asked", where).replace("{ask}", str(ask))
+        given = _text(one, "given", where)
+        found.append(
+            Given(
+                _text(one, "key", where),
+                _text(one, "zh", where),
+                _pattern(asked, f"{where}.asked"),
+                _pattern(given, f"{where}.given"),
+            )
+        )
+    return tuple(found)
+
+
+def _topics(raw: Any, where: str) -> dict[str, re.Pattern[str]]:
+    if not isinstance(raw, dict):
+        raise StandardsError(f"{where}: expected topics with a regular expression each")
+    return {str(key): _pattern(_text(raw, key, where), f"{where}.{key}") for key in raw}
+
+
+def _pattern(value: str, where: str) -> re.Pattern[str]:
+    try:
+        return re.compile(value)
+    except re.error as error:
+        raise StandardsError(f"{where}: is no regular expression ({error})") from error
 
 
 def _known(value: Any, names: set[str], where: str) -> None:

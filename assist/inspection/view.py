@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 from assist.inspection.schema import InspectRequest, InspectTurn
@@ -21,9 +22,9 @@ ReadEmotion = Callable[[Sequence[str]], Sequence[Feelings]]
 COLD = ("angry", "dissatisfied")
 UPSET = ("angry", "dissatisfied", "disappointed")
 
-_STOPS = str.maketrans({"，": ",", "！": "!", "？": "?", "；": ";", "：": ":", "～": "~", "（": "(", "）": ")"})
+_STOPS = str.maketrans("，！？；：～（）", ",!?;:~()")
 _ACK = re.compile(
-    r"(?:好+[的嘞滴哒吧啊哦]?|嗯+|哦+|行|中|可以|ok|okk?|知道了?|收到了?|明白了?|懂了?|没事|谢+|辛苦了?|多谢|感谢)"
+    r"(?:好+[的嘞滴哒吧啊哦]?|嗯+|哦+|行|中|可以|okk?|知道了?|收到了?|明白了?|懂了?|没事|谢+|辛苦了?|多谢|感谢)"
     r"[,.!~ 的了啦吧呀哈啊哦嘛谢您你]*(?:.{0,4})$"
 )
 _QUESTION = re.compile(
@@ -31,12 +32,13 @@ _QUESTION = re.compile(
     r"|[能有行可要会][\u4e00-\u9fff]{0,8}[不没]$|谁"
 )
 _FILLER = re.compile(
-    r"^(?:好[的嘞哒滴]?|嗯+|亲+|您好|你好|在的?|请|麻烦|您|稍等|一下|等|马上|哦|呢|哈|谢谢?|感谢|的|耐心|理解|,|\.|。|!|~| |支持)*$"
+    r"^(?:好[的嘞哒滴]?|嗯+|亲+|您好|你好|在的?|请|麻烦|您|稍等|一下|等|马上|哦|呢|哈|谢谢?|感谢|的|耐心|理解"
+    r"|支持|[,.。!~ ])*$"
 )
 
 
 def plain(text: str) -> str:
-    """Half width, simplified and lower case, one character for each of the original's: positions stay true."""
+    """Half width, simplified and lower case, one character for each of the original's; positions stay."""
     half = "".join(
         one if len(one := unicodedata.normalize("NFKC", char).lower()) == 1 else char for char in text
     )
@@ -56,7 +58,7 @@ def _simplifier() -> Any:
 def pairs(text: str) -> set[str]:
     """The pairs of neighbouring letters, signs and spaces left out."""
     letters = [char for char in text if char.isalnum()]
-    return {one + other for one, other in zip(letters, letters[1:], strict=False)}
+    return {one + other for one, other in pairwise(letters)}
 
 
 def is_question(text: str) -> bool:
@@ -201,11 +203,16 @@ class View:
         """The first find of a group of the standards' wordings in a turn."""
         return self.standards.words[words].search(self.texts[index])
 
+    def topics(self, text: str) -> set[str]:
+        """Topics of the standards whose words stand in a plain text."""
+        return {key for key, pattern in self.standards.topics.items() if pattern.search(text)}
+
     def probability(self, index: int, emotions: Sequence[str]) -> float | None:
         """How probable it is that a turn has one of these emotions; None where nobody read it."""
-        label = self.turns[index].emotion
-        if label is not None:
-            return float(label in emotions)
+        turn = self.turns[index]
+        if turn.emotion is not None:
+            score = 1.0 if turn.emotion_score is None else turn.emotion_score
+            return score if turn.emotion in emotions else 1.0 - score
         if self.feelings is None:
             return None
         return sum(self.feelings[index].get(key, 0.0) for key in emotions)
@@ -215,14 +222,17 @@ class View:
         turn = self.turns[index]
         if turn.alert is not None:
             return turn.alert
+        top: str
         if turn.emotion is not None:
-            return {"angry": 3, "disappointed": 2, "dissatisfied": 2, "anxious": 1}.get(turn.emotion, 0)
-        if self.feelings is None:
+            top, score = turn.emotion, 1.0 if turn.emotion_score is None else turn.emotion_score
+        elif self.feelings is not None:
+            feelings = self.feelings[index]
+            top = max(feelings, key=lambda key: feelings[key])
+            score = feelings[top]
+        else:
             return None
-        feelings = self.feelings[index]
-        top = max(feelings, key=lambda key: feelings[key])
         if top == "dissatisfied":
-            return 2 if feelings[top] >= self.standards.limit("soothing", "strong") else 1
+            return 2 if score >= self.standards.limit("soothing", "strong") else 1
         return {"angry": 3, "disappointed": 2, "anxious": 1}.get(top, 0)
 
     def fault(

@@ -2,10 +2,11 @@
 
     python -m experiments.reply_policy_simulation --output docs/reply-policy.json --picture docs/reply-policy.png
 
-Everything here is made up, and says nothing of real agents. Scripts have an appeal; a place has a chance of
-being looked at; an agent accepts with the product. The library's first ranking likes the wrong scripts. Two
-questions: what would a ranking by appeal have been worth (estimated from answers that the first one showed),
-and where does a desk end that learns from acceptance, with and without correcting for places and display?
+Everything here is made up, and says nothing of real agents. Scripts have an appeal, messages are easy or hard,
+a place has a chance of being looked at; an agent accepts with the product. The first ranking shows poor scripts
+for easy messages, so that they look good. Two questions: what would a ranking by appeal have been worth
+(estimated from answers that the first one showed), and where does a desk end that learns from acceptance, with
+and without correcting for what was shown where?
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from assist.scripts.feedback import EXAMINED, Tally, acceptance
+from assist.scripts.feedback import EXAMINED, MOST_WEIGHT, Tally, acceptance
 from assist.scripts.off_policy import PolicyLog, draw_ranking, estimate, position_propensities
 from data.files import write_json
 from data.pictures import Picture, draw
@@ -30,62 +31,77 @@ __all__ = ["Desk", "estimates", "learning", "main", "naive_value"]
 
 Floats = NDArray[np.float64]
 K = 3
+WAYS = ("fixed", "rate", "rate by place", "ours")
 _PRIOR = 0.3
 
 
 @dataclass(frozen=True)
 class Desk:
-    """The simulated truth: eight scripts on three places."""
+    """The simulated truth: eight scripts on three places, for easy and for hard messages."""
 
     appeal: Floats
-    """How probably an agent who looks at a script accepts it."""
+    """How probably an agent who looks at a script accepts it; [kinds of message, scripts]."""
     shown_by: Floats
-    """Scores of the ranking that shows: those of poor scripts are high."""
+    """Scores of the ranking that shows; poor scripts stand high where messages are easy. [kinds, scripts]"""
     looked: Floats
-    temperature: float = 0.5
+    """How probably a place is looked at."""
+    temperature: float = 0.6
 
     @classmethod
     def made(cls, seed: int, scripts: int = 8) -> Desk:
-        """A desk whose first ranking puts the scripts in about the reverse of their appeal."""
+        """A desk whose first ranking shows poor scripts for easy messages, and good ones for hard ones."""
         random = np.random.default_rng(seed)
-        appeal = np.sort(random.uniform(0.1, 0.7, scripts))
-        shown_by = -1.2 * (appeal - appeal.mean()) / appeal.std() * 0.5 + random.normal(0, 0.25, scripts)
-        return cls(appeal, shown_by, np.array(EXAMINED[:K]))
+        good = np.sort(random.uniform(0.15, 0.6, scripts))
+        standard = (good - good.mean()) / good.std()
+        shown_by = np.stack([-0.6 * standard, 0.6 * standard]) + random.normal(0, 0.2, (2, scripts))
+        return cls(np.stack([1.4 * good, 0.5 * good]), shown_by, np.array(EXAMINED[:K]))
+
+    def chances(self, scores: Floats) -> Floats:
+        """Of a policy with these scores [kinds, scripts]: [kinds, scripts, places]."""
+        return np.stack([position_propensities(row.tolist(), self.temperature, K) for row in scores])
 
     def value(self, chance: Floats) -> float:
-        """Accepted replies per answer of a policy with these chances [scripts, places]."""
-        return float((chance * self.appeal[:, None] * self.looked).sum())
+        """Accepted replies per answer of a policy with these chances; both kinds are as frequent."""
+        return float((chance * self.appeal[:, :, None] * self.looked).sum() / len(chance))
 
-    def show(self, scores: Floats, answers: int, random: np.random.Generator) -> tuple[Any, Floats]:
-        """Scripts shown and what became of them, both [answers, places]."""
-        items = np.array([draw_ranking(scores, self.temperature, K, random) for _ in range(answers)])
-        reward = (random.random(items.shape) < self.appeal[items] * self.looked).astype(np.float64)
-        return items, reward
+    def show(self, scores: Floats, answers: int, random: np.random.Generator) -> tuple[Any, Any, Floats]:
+        """Kind of each message [answers], scripts shown and what became of them [answers, places]."""
+        kinds = random.integers(0, len(scores), answers)
+        items = np.array([draw_ranking(scores[kind], self.temperature, K, random) for kind in kinds])
+        appeal = self.appeal[kinds[:, None], items]
+        return kinds, items, (random.random(items.shape) < appeal * self.looked).astype(np.float64)
+
+    def wanted(self) -> Floats:
+        """Scores of the ranking to be judged: good scripts first, whatever the message."""
+        good = self.appeal[0] / self.appeal[0].max()
+        return np.stack([1.5 * good, 1.5 * good])
 
 
-def naive_value(items: Any, reward: Floats, target: Floats) -> float:
-    """Acceptance rate of each script as it was shown, wherever that was, put on the other policy's places."""
-    scripts = len(target)
+def naive_value(kinds: Any, items: Any, reward: Floats, target: Floats) -> float:
+    """Acceptance rate of each script as it was shown, wherever and for whatever, put on the other's places."""
+    scripts = target.shape[1]
     shown = np.bincount(items.ravel(), minlength=scripts)
     accepted = np.bincount(items.ravel(), reward.ravel(), minlength=scripts)
-    return float((target.sum(1) * accepted / np.maximum(shown, 1)).sum())
+    rate = accepted / np.maximum(shown, 1)
+    return float((target[kinds].sum(2) * rate).sum(1).mean())
 
 
-def _log(desk: Desk, items: Any, reward: Floats, target: Floats) -> PolicyLog:
-    chance = position_propensities(desk.shown_by.tolist(), desk.temperature, K)
+def _log(desk: Desk, kinds: Any, items: Any, reward: Floats, target: Floats) -> PolicyLog:
     places = np.arange(K)
-    # The outcome model: smoothed acceptance of a script over its displays, by the assumed look at places. Each
-    # half of the answers is predicted by the other's.
+    chance = desk.chances(desk.shown_by)
+    # The outcome model: smoothed acceptance of a script over its displays, by the assumed look at places. It
+    # knows nothing of easy and hard, as a real one would miss something. Each half is predicted by the other.
     predicted, expected = np.zeros(items.shape), np.zeros(items.shape)
     half = np.arange(len(items)) % 2 == 0
     for mine, others in ((half, ~half), (~half, half)):
         seen = np.broadcast_to(desk.looked, items[others].shape)
-        looked = np.bincount(items[others].ravel(), seen.ravel(), minlength=len(target))
-        accepted = np.bincount(items[others].ravel(), reward[others].ravel(), minlength=len(target))
+        looked = np.bincount(items[others].ravel(), seen.ravel(), minlength=target.shape[1])
+        accepted = np.bincount(items[others].ravel(), reward[others].ravel(), minlength=target.shape[1])
         rate = (10 * _PRIOR + accepted) / (10 + looked)
         predicted[mine] = rate[items[mine]] * desk.looked
-        expected[mine] = (target * rate[:, None] * desk.looked).sum(0)
-    return PolicyLog(chance[items, places], reward, target[items, places], predicted, expected)
+        expected[mine] = (target[kinds[mine]] * rate[None, :, None] * desk.looked).sum(1)
+    where = (kinds[:, None], items, places)
+    return PolicyLog(chance[where], reward, target[where], predicted, expected)
 
 
 def estimates(desks: int, answers: int, seed: int) -> dict[str, Any]:
@@ -102,14 +118,13 @@ def estimates(desks: int, answers: int, seed: int) -> dict[str, Any]:
     for number in range(desks):
         random = np.random.default_rng((seed, number))
         desk = Desk.made(seed * 1000 + number)
-        items, reward = desk.show(desk.shown_by, answers, random)
-        wanted = np.log(desk.appeal / (1 - desk.appeal)).tolist()
-        target = position_propensities(wanted, desk.temperature, K)
+        kinds, items, reward = desk.show(desk.shown_by, answers, random)
+        target = desk.chances(desk.wanted())
         truth = desk.value(target)
-        found = estimate(_log(desk, items, reward, target))
+        found = estimate(_log(desk, kinds, items, reward, target))
         values = {
             "as shown": found.shown,
-            "naive": naive_value(items, reward, target),
+            "naive": naive_value(kinds, items, reward, target),
             "ips": found.ips,
             "snips": found.snips,
             "dr": found.dr,
@@ -121,7 +136,7 @@ def estimates(desks: int, answers: int, seed: int) -> dict[str, Any]:
             inside[name].append(abs(values[name] - truth) <= half)
         for name in better:
             better[name].append(values[name] > found.shown)
-        gain.append(truth - desk.value(position_propensities(desk.shown_by.tolist(), desk.temperature, K)))
+        gain.append(truth - desk.value(desk.chances(desk.shown_by)))
         clipped.append(found.clipped)
     return {
         "desks": desks,
@@ -141,45 +156,52 @@ def estimates(desks: int, answers: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _scores(prior_scores: Floats, tallies: Mapping[int, Tally], trust: float) -> Floats:
-    lifts = np.zeros(len(prior_scores))
+def _scores(prior_scores: Floats, tallies: Mapping[int, Tally]) -> Floats:
+    lifts = np.zeros(prior_scores.shape[1])
     reward, looked = (sum(getattr(one, name) for one in tallies.values()) for name in ("reward", "looked"))
     mean = (reward + 3.0) / (looked + 10.0)
     for number, tally in tallies.items():
         rate = acceptance(tally, mean, 10.0)
         lifts[number] = np.clip(np.log(rate / (1 - rate)) - np.log(mean / (1 - mean)), -2, 2)
-    return prior_scores + trust * lifts
+    return prior_scores + lifts
 
 
 def learning(desks: int, rounds: int, each: int, seed: int) -> dict[str, list[float]]:
     """Worth of the ranking after each round of answers, mean over desks, as a share of the best possible.
 
-    Ways: "fixed" never learns; "count" puts what was accepted most often on top; "rate" divides by displays,
-    wherever they were; "ours" divides by displays that were looked at, smoothed. The last three see the same
-    kind of answers: what their own ranking showed.
+    Ways: "fixed" never learns; "rate" divides by displays; "rate by place" by displays that were looked at; "ours" besides weighs each display by its inverse
+    propensity. All are smoothed alike, and see what their own ranking showed.
     """
-    found: dict[str, list[list[float]]] = {name: [] for name in ("fixed", "count", "rate", "ours")}
+    found: dict[str, list[list[float]]] = {name: [] for name in WAYS}
     for number in range(desks):
         desk = Desk.made(seed * 1000 + number)
-        best = desk.value(position_propensities(desk.appeal.tolist(), 0.0, K))
+        best = desk.value(np.stack([position_propensities(row.tolist(), 0.0, K) for row in desk.appeal]))
         for name, curves in found.items():
             random = np.random.default_rng((seed, number, len(name)))
             scores, curve = desk.shown_by.copy(), []
-            accepted, shown, looked = (np.zeros(len(scores)) for _ in range(3))
+            found_sums = [np.zeros(scores.shape[1]) for _ in range(4)]
             for _ in range(rounds):
-                chance = position_propensities(scores.tolist(), desk.temperature, K)
+                chance = desk.chances(scores)
                 curve.append(desk.value(chance) / best)
-                items, reward = desk.show(scores, each, random)
-                accepted += np.bincount(items.ravel(), reward.ravel(), minlength=len(scores))
-                shown += np.bincount(items.ravel(), minlength=len(scores))
+                kinds, items, reward = desk.show(scores, each, random)
+                weight = np.minimum(1 / chance[kinds[:, None], items, np.arange(K)], MOST_WEIGHT)
                 seen = np.broadcast_to(desk.looked, items.shape)
-                looked += np.bincount(items.ravel(), seen.ravel(), minlength=len(scores))
-                if name == "count":
-                    scores = desk.shown_by + 4 * accepted / max(1.0, accepted.max())
-                elif name != "fixed":
-                    parts = shown if name == "rate" else looked
-                    tallies = {index: Tally(accepted[index], parts[index]) for index in np.flatnonzero(shown)}
-                    scores = _scores(desk.shown_by, tallies, 1.0)
+                parts = {
+                    "rate": (np.ones(items.shape), np.ones(items.shape)),
+                    "rate by place": (np.ones(items.shape), seen),
+                    "ours": (weight, seen),
+                }
+                evidence, looked = parts.get(name, parts["rate"])
+                for sums, values in zip(
+                    found_sums, (evidence, evidence**2, evidence * reward, evidence * looked), strict=True
+                ):
+                    sums += np.bincount(items.ravel(), values.ravel(), minlength=len(sums))
+                if name != "fixed":
+                    tallies = {
+                        number: Tally.weighted(*(float(sums[number]) for sums in found_sums))
+                        for number in np.flatnonzero(found_sums[0]).tolist()
+                    }
+                    scores = _scores(desk.shown_by, tallies)
             curves.append(curve)
     return {
         name: [round(value, 4) for value in np.mean(curves, axis=0).tolist()] for name, curves in found.items()

@@ -24,6 +24,7 @@ from data.pii import mask
 
 __all__ = [
     "EXAMINED",
+    "MOST_WEIGHT",
     "Answer",
     "Candidate",
     "Displayed",
@@ -34,6 +35,8 @@ __all__ = [
 
 EXAMINED = (1.0, 0.8, 0.65, 0.55, 0.48, 0.42, 0.38, 0.35)
 """How probably an agent looks at a place, until `off_policy.examination_by_position` says better: an assumption."""
+MOST_WEIGHT = 10.0
+"""Largest inverse propensity that a display counts by."""
 REWARD = {"accepted": 1.0, "edited": 0.5, "rejected": 0.0}
 _BUSY_SECONDS = 10.0
 _VERSION = 1
@@ -49,9 +52,9 @@ _SCHEMA = (
     ) WITHOUT ROWID""",
     "CREATE INDEX displays_request ON displays (request_id)",
     """CREATE TABLE tallies (
-        script TEXT NOT NULL, place INTEGER NOT NULL, shown INTEGER NOT NULL DEFAULT 0,
-        accepted INTEGER NOT NULL DEFAULT 0, edited INTEGER NOT NULL DEFAULT 0,
-        rejected INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (script, place)
+        script TEXT NOT NULL, place INTEGER NOT NULL, weight REAL NOT NULL DEFAULT 0,
+        square REAL NOT NULL DEFAULT 0, accepted REAL NOT NULL DEFAULT 0, edited REAL NOT NULL DEFAULT 0,
+        rejected REAL NOT NULL DEFAULT 0, PRIMARY KEY (script, place)
     ) WITHOUT ROWID""",
 )
 
@@ -102,12 +105,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Evidence on one script."""
+    """Evidence on one script, in effective displays."""
 
     reward: float
     """Accepted ones count 1, edited ones a half."""
     looked: float
     """Displays, each by how probably its place is looked at."""
+
+    @classmethod
+    def weighted(cls, weight: float, square: float, reward: float, looked: float) -> Tally:
+        """Evidence of weighted displays; arguments are sums of weights, their squares, weight times reward
+        and weight times look. What unequal weights are worth less is taken off (Kish's effective size)."""
+        scale = weight / square if square > 0 else 0.0
+        return cls(scale * reward, scale * looked)
 
 
 def acceptance(tally: Tally | None, prior: float, strength: float) -> float:
@@ -185,29 +195,31 @@ class FeedbackStore:
         """
         with self._writing(durable=True) as connection:
             row = connection.execute(
-                "SELECT request_id, place, script, action FROM displays WHERE reply_id = ?",
+                "SELECT request_id, place, script, propensity, action FROM displays WHERE reply_id = ?",
                 (feedback.reply_id,),
             ).fetchone()
             if row is None:
                 raise ValueError(
                     "reply_id: was not shown by this service; take it from an answer of /recommend"
                 )
-            request_id, place, script, earlier = row
+            request_id, place, script, propensity, earlier = row
             spoken = connection.execute(
                 "SELECT count(*) FROM displays WHERE request_id = ? AND action IS NOT NULL", (request_id,)
             ).fetchone()[0]
             if not spoken:
                 # An answer on which nobody said anything may never have been looked at: only now it counts.
                 connection.execute(
-                    "INSERT INTO tallies (script, place, shown) SELECT script, place, 1 FROM displays "
-                    "WHERE request_id = ? ON CONFLICT DO UPDATE SET shown = shown + 1",
-                    (request_id,),
+                    "INSERT INTO tallies (script, place, weight, square) SELECT script, place, "
+                    "min(1 / propensity, ?1), min(1 / propensity, ?1) * min(1 / propensity, ?1) FROM displays "
+                    "WHERE request_id = ?2 ON CONFLICT DO UPDATE SET weight = weight + excluded.weight, "
+                    "square = square + excluded.square",
+                    (MOST_WEIGHT, request_id),
                 )
             for action, step in ((earlier, -1), (feedback.action, 1)):
                 if action in REWARD:
                     connection.execute(
                         f"UPDATE tallies SET {action} = {action} + ? WHERE script = ? AND place = ?",
-                        (step, script, place),
+                        (step * min(1 / propensity, MOST_WEIGHT), script, place),
                     )
             connection.execute(
                 "UPDATE displays SET action = ?, sent = ?, said_by = ?, said_at = ? WHERE reply_id = ?",
@@ -224,24 +236,23 @@ class FeedbackStore:
         return ReplyFeedbackReceipt(reply_id=feedback.reply_id, script=script, replaced=earlier is not None)
 
     def tallies(self) -> dict[str, Tally]:
-        """Evidence by script, corrected for the places on which it was shown."""
-        found: dict[str, Tally] = {}
+        """Evidence by script, corrected for where and how probably it was shown."""
+        sums: dict[str, list[float]] = {}
         with self._reading() as connection:
             if connection is None:
-                return found
+                return {}
             rows = connection.execute(
-                "SELECT script, place, shown, accepted, edited, rejected FROM tallies"
+                "SELECT script, place, weight, square, accepted, edited, rejected FROM tallies"
             ).fetchall()
-        for script, place, shown, accepted, edited, rejected in rows:
+        for script, place, weight, square, accepted, edited, rejected in rows:
             seen = self.examined[min(place, len(self.examined)) - 1]
-            # Whoever accepts or refuses a reply has looked at it; the others were perhaps passed over.
-            known = accepted + edited + rejected
-            before = found.get(script, Tally(0.0, 0.0))
-            found[script] = Tally(
-                before.reward + accepted * REWARD["accepted"] + edited * REWARD["edited"],
-                before.looked + seen * max(0, shown - rejected) + rejected * (1.0 if known else 0.0),
-            )
-        return found
+            found = sums.setdefault(script, [0.0] * 4)
+            reward = accepted * REWARD["accepted"] + edited * REWARD["edited"]
+            # Whoever refuses a reply has looked at it; the others were perhaps passed over.
+            looked = seen * max(0.0, weight - rejected) + rejected
+            for index, value in enumerate((weight, square, reward, looked)):
+                found[index] += value
+        return {script: Tally.weighted(*values) for script, values in sums.items()}
 
     def lifts(self) -> Mapping[str, tuple[float, float]]:
         """By script how far its acceptance is above or below the mean, in log-odds within ±2, and the rate."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assist.reading import Embed, Reading
-from assist.scripts.compose import Reply, compose_reply
+from assist.scripts.compose import Composer
 from assist.scripts.feedback import Answer, Candidate, Displayed, FeedbackStore, new_request_id
 from assist.scripts.index import ScriptIndex
 from assist.scripts.library import Library
@@ -63,6 +63,7 @@ class Recommender:
         self.library, self.reranker, self.feedback = library, reranker, feedback
         self.index = index or ScriptIndex(library.solutions, embed)
         self.settings = settings or RankingSettings()
+        self._composer = Composer(library)
         self._embed, self._seed, self._count = embed, seed, itertools.count()
         if reranker is not None and reranker.width != self.index.width:
             raise ValueError(
@@ -97,6 +98,7 @@ class Recommender:
             exclude=request.exclude,
             settings=self.settings,
         )
+        ranked = [one for one in ranked if self._composer.suits(one.script, reading.alert)]
         chosen, pool, temperature = self._draw(ranked, request)
         request_id = new_request_id()
         replies = [
@@ -167,26 +169,33 @@ class Recommender:
         request: RecommendRequest,
         reading: Reading,
     ) -> Recommendation:
-        reply: Reply = compose_reply(self.library, one.script, reading, tone=request.tone, variant=place - 1)
-        filling = values.fill(reply.text)
+        reply = self._composer.compose(
+            one.script,
+            seed=f"{request_id}-{place}" if self._seed is None else f"{self._seed}-{place}",
+            alert=reading.alert,
+            emotion=reading.emotion,
+            tone=request.tone,
+            context=[Turn(turn.role, turn.text) for turn in request.context],
+            values=values,
+        )
         reasons = list(one.reasons)
-        if any(part.kind == "soothing" for part in reply.parts):
+        if any(part.stage == "soothing" for part in reply.parts):
             reasons.append(Reason(kind="emotion", zh="客户情绪不好，先安抚再答", value=float(reading.alert)))
-        check = [part.note for part in reply.parts if part.note]
-        check += [f"请确认：{CONDITION_NAMES[name]}" for name in one.unknown]
+        check = [*reply.notes, *(f"请确认：{CONDITION_NAMES[name]}" for name in one.unknown)]
+        check += [f"{issue.words}：{issue.reason}" for issue in reply.issues]
         return Recommendation(
             id=f"{request_id}-{place}",
             position=place,
-            text=filling.text,
+            text=reply.text,
             parts=[
-                ScriptPart(stage=part.kind, id=part.id, text=values.fill(part.text).text)  # type: ignore[arg-type]
+                ScriptPart(stage=part.stage, id=part.id, text=part.text)  # type: ignore[arg-type]
                 for part in reply.parts
             ],
             script=one.script.id,
             category=one.script.category or "",
-            filled=[FilledSlot(name=name, value=value) for name, value in filling.filled.items()],
-            missing=list(filling.missing),
-            check=list(dict.fromkeys(check)),
+            filled=[FilledSlot(name=name, value=value) for name, value in reply.filled.items()],
+            missing=list(reply.missing),
+            check=check,
             reasons=reasons,
             score=round(one.score, 4),
             propensity=propensity,

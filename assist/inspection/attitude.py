@@ -63,8 +63,8 @@ def friendliness(view: View) -> Outcome:
 def soothing(view: View) -> Outcome:
     """Whether the agent soothed within so many turns after the customer's feelings asked for it.
 
-    Asked for by one turn at the standards' alert level, or by two upset turns in a row; counted from the first
-    of them. Where the chat ended before the agent had so many turns, it is a fault at the red level only.
+    Asked for by one turn at the standards' alert level, or by two upset turns in a row; counted from the
+    first of them. Where the chat ended before the agent had so many turns, only red makes a fault.
     """
     level = view.standards.limit("soothing", "alert")
     within = int(view.standards.limit("soothing", "within"))

@@ -49,7 +49,7 @@ class ScriptIndex:
         return len(self._ids)
 
     def nearest(self, text: str) -> tuple[float, str]:
-        """How near a text is to the scripts, 0 to 1, and the id of the nearest ("" where none shares a pair)."""
+        """How near a text is to the scripts, 0 to 1, and the id of the nearest ("" for none)."""
         own = _pairs(text)
         shared: Counter[int] = Counter()
         known = 0

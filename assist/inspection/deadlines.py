@@ -1,9 +1,9 @@
 """承诺兑现: deadlines that an agent names, and whether they were kept.
 
-A promise to answer (回复, 告诉您, 给您结果) is kept by a turn of the agent before the deadline that says something.
-What happens outside the chat (发货, 补发, 上门) cannot be seen there: it counts as broken only when the customer
-comes back after the deadline and asks after it. Deadlines that depend on something else (签收后48小时内) are
-processes, no promises.
+A promise to answer (回复, 告诉您) is kept by a turn of the agent that says something before the deadline.
+What happens outside the chat (发货, 上门) cannot be seen there: it counts as broken only when the customer
+comes back after the deadline and asks after it. Deadlines that depend on something else (签收后48小时内)
+are processes, no promises.
 """
 
 from __future__ import annotations

@@ -96,11 +96,9 @@ def summarise(inspections: Sequence[Inspection]) -> LogSummary:
         by_agent[one.agent].append(one)
     agents = [_agent(agent, own) for agent, own in by_agent.items()]
     agents.sort(key=lambda one: (one.chats < FEWEST, -(one.score or 0.0), one.agent))
-    place = 0
-    for one in agents:
-        if one.chats >= FEWEST and one.score is not None:
-            place += 1
-            one.rank = place
+    ranked = [account for account in agents if account.chats >= FEWEST and account.score is not None]
+    for place, account in enumerate(ranked, 1):
+        account.rank = place
     return LogSummary(
         standards=inspections[0].standards,
         chats=len(inspections),
@@ -160,7 +158,7 @@ def _mean(scores: Sequence[float | None]) -> float | None:
 
 def read_requests(path: Path | str, complete_until: datetime | None = None) -> list[InspectRequest]:
     """Conversations of a file, one a line: `{"id", "agent"?, "turns": [{"role", "text", "sent_at"?}]}` as in
-    `data/demo_shop`, or `"messages"` in place of `"turns"`. Conversations without a turn of the agent are left out.
+    `data/demo_shop`, or `"messages"` in place of `"turns"`. Those without a turn of the agent are left out.
 
     Raises:
         ValueError: names file, line and field of the first wrong row; the file holds nothing to inspect.
@@ -190,7 +188,7 @@ def read_requests(path: Path | str, complete_until: datetime | None = None) -> l
 
 
 def _turn(turn: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: turn[name] for name in ("role", "text", "sent_at") if name in turn}
+    kept: dict[str, Any] = {name: turn[name] for name in ("role", "text", "sent_at") if name in turn}
     if turn.get("role") == "customer":
         kept |= {name: turn[name] for name in ("emotion", "alert") if name in turn}
     return kept

@@ -1,4 +1,4 @@
-"""What the shop knows: documents with versions and dates, cited search, and drafts that say what they rest on."""
+"""What the shop knows: versioned documents, cited search, drafts that say what they rest on."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from assist.knowledge.documents import Document, day
 from assist.knowledge.index import Index
 from assist.knowledge.question import Question, read_question
 from assist.knowledge.schema import (
+    AnswerResponse,
     CitedPassage,
     KnowledgeSearchRequest,
     KnowledgeSearchResponse,
@@ -31,7 +32,7 @@ from assist.knowledge.store import KnowledgeStore, Stored, Unanswered, Used, tod
 from assist.knowledge.terms import Synonyms
 from assist.reading import Embed
 
-__all__ = ["FOUND", "UNSURE", "KnowledgeBase"]
+__all__ = ["FOUND", "UNSURE", "KnowledgeBase", "passage_text"]
 
 FOUND = 0.52
 """From this score on a passage answers; chosen on the development questions (docs/knowledge.md)."""
@@ -51,13 +52,23 @@ class _Loaded:
     index: Index
     vectors: NDArray[np.float32] | None
     """(passages, width), where there is an encoder."""
+    days: dict[date, tuple[NDArray[np.bool_], NDArray[np.bool_]]] = field(default_factory=dict)
+
+    def on(self, at: date) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which passages may be answered on a day, and which only on other days."""
+        if at not in self.days:
+            if len(self.days) > 64:
+                self.days.clear()
+            standing = _standing(self.index.passages, at)
+            valid = np.array([_valid(passage, at) for passage in self.index.passages], dtype=bool)
+            self.days[at] = (standing & valid, standing & ~valid)
+        return self.days[at]
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
-    read: Question
 
 
 class KnowledgeBase:
@@ -107,16 +118,17 @@ class KnowledgeBase:
         at = day(request.at, "at") or today()
         loaded = self._load()
         passages = loaded.index.passages
-        standing = _standing(passages, at)
-        wanted = np.array([_wanted(passage, request) for passage in passages], dtype=bool)
-        valid = np.array([_valid(passage, at) for passage in passages], dtype=bool)
-        ranked = self._rank(request.question, loaded, standing & wanted & valid, embedding)
+        valid, other_days = loaded.on(at)
+        wanted = _wanted(passages, request)
+        read = read_question(request.question, loaded.index)
+        dense = self._dense(request.question, loaded, embedding)
+        ranked = _rank(read, loaded.index, valid & wanted, dense)
         best = float(ranked.scores[0]) if len(ranked.scores) else 0.0
-        other = self._rank(request.question, loaded, standing & wanted & ~valid, embedding)
+        other = _rank(read, loaded.index, other_days & wanted, dense)
         not_valid = _not_valid(other, passages, at, max(best, UNSURE))
         kept = _sections(ranked, passages, request.k)
         question = clarifying(
-            ranked.read,
+            read,
             [(passages[row], score) for row, score in kept],
             [loaded.index.about[row] for row, _ in kept],
             near=_NEAR,
@@ -133,15 +145,59 @@ class KnowledgeBase:
             status=status,
             passages=[_cited(passages[row], score, n) for n, (row, score) in enumerate(kept, 1)],
             clarify=question if status == "unsure" else None,
-            readings=[ReadAs(written=written, read=read) for written, read in ranked.read.readings],
+            readings=[ReadAs(written=written, read=read) for written, read in read.readings],
             not_valid=not_valid,
             at=str(at),
             score=round(best, 4),
             threshold=FOUND,
         )
         if self._record:
-            self._note(request.question, ranked.read, response)
+            self._note(request.question, read, response)
         return response
+
+    def nearest(
+        self, request: KnowledgeSearchRequest, embedding: NDArray[np.float32] | None = None
+    ) -> list[CitedPassage]:
+        """The k best sections that are valid on the day, however low their scores; nothing is recorded.
+
+        Raises:
+            ValueError, KnowledgeStoreError: as in `search`.
+        """
+        at = day(request.at, "at") or today()
+        loaded = self._load()
+        passages = loaded.index.passages
+        ranked = _rank(
+            read_question(request.question, loaded.index),
+            loaded.index,
+            loaded.on(at)[0] & _wanted(passages, request),
+            self._dense(request.question, loaded, embedding),
+        )
+        kept = _sections(ranked, passages, request.k)
+        return [_cited(passages[row], score, n) for n, (row, score) in enumerate(kept, 1)]
+
+    @property
+    def synonyms(self) -> Synonyms:
+        """The groups of words in use."""
+        return self._synonyms
+
+    def standing_texts(self, at: date | None = None) -> list[str]:
+        """Texts that may be answered on a day (the shop's today), each below its title and headings."""
+        loaded = self._load()
+        valid, _ = loaded.on(at or today())
+        return [
+            f"{one.title} {one.section}\n{one.text}"
+            for one, allowed in zip(loaded.index.passages, valid, strict=True)
+            if allowed
+        ]
+
+    def index(self) -> Index:
+        """The index of what is stored now."""
+        return self._load().index
+
+    def count_answered(self, response: AnswerResponse) -> None:
+        """Note the sections that a draft rests on."""
+        if self._record and response.citations:
+            self.store.count([(one.document, one.section) for one in response.citations], answered=True)
 
     def add(self, document: Document, on: date | None = None) -> tuple[str, str]:
         """Store one document; see `KnowledgeStore.put`."""
@@ -185,39 +241,10 @@ class KnowledgeBase:
         known = self.store.vectors(self._encoder)
         missing = [passage for passage in passages if passage.number not in known]
         if missing:
-            vectors = self._embed([_embedded(passage) for passage in missing])
+            vectors = self._embed([passage_text(passage) for passage in missing])
             self.store.put_vectors(self._encoder, [passage.number for passage in missing], vectors)
             known |= {passage.number: row for passage, row in zip(missing, vectors, strict=True)}
         return np.stack([known[passage.number] for passage in passages]).astype(np.float32)
-
-    def _rank(
-        self,
-        question: str,
-        loaded: _Loaded,
-        allowed: NDArray[np.bool_],
-        embedding: NDArray[np.float32] | None,
-    ) -> _Ranked:
-        read = read_question(question, loaded.index)
-        empty = _Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), read)
-        if not allowed.any():
-            return empty
-        scores = loaded.index.score(read.units, allowed)
-        dense = self._dense(question, loaded, embedding)
-        first = scores if dense is None else scores + _DENSE * dense
-        first = np.where(allowed, first, -np.inf)
-        rows = np.argsort(-first, kind="stable")[: min(_CANDIDATES, int(allowed.sum()))].astype(np.int64)
-        share, _ = loaded.index.matched(read.units, len(read.text), rows)
-        total = (1 - _COVER) * np.minimum(scores[rows] * 1.5, 1.0) + _COVER * share
-        if dense is not None:
-            total = total + _DENSE * dense[rows] * (1 - 0.5 * share)
-        if read.products:
-            strange = [
-                bool(loaded.index.about[row]) and not (loaded.index.about[row] & read.products)
-                for row in rows
-            ]
-            total = np.where(strange, total * _OTHER_PRODUCT, total)
-        order = np.argsort(-total, kind="stable")
-        return _Ranked(rows[order], np.clip(total[order], 0.0, 1.0).astype(np.float32), read)
 
     def _dense(
         self, question: str, loaded: _Loaded, embedding: NDArray[np.float32] | None
@@ -231,7 +258,28 @@ class KnowledgeBase:
         return np.clip((near - usual) / max(1.0 - usual, 1e-3), 0.0, 1.0).astype(np.float32)
 
 
-def _embedded(passage: Stored) -> str:
+def _rank(
+    read: Question, index: Index, allowed: NDArray[np.bool_], dense: NDArray[np.float32] | None
+) -> _Ranked:
+    if not allowed.any():
+        return _Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+    scores = index.score(read.units, allowed)
+    first = scores if dense is None else scores + _DENSE * dense
+    first = np.where(allowed, first, -np.inf)
+    rows = np.argsort(-first, kind="stable")[: min(_CANDIDATES, int(allowed.sum()))].astype(np.int64)
+    share, _ = index.matched(read.units, len(read.text), rows)
+    total = (1 - _COVER) * np.minimum(scores[rows] * 1.5, 1.0) + _COVER * share
+    if dense is not None:
+        total = total + _DENSE * dense[rows] * (1 - 0.5 * share)
+    if read.products:
+        strange = [bool(index.about[row]) and not (index.about[row] & read.products) for row in rows]
+        total = np.where(strange, total * _OTHER_PRODUCT, total)
+    order = np.argsort(-total, kind="stable")
+    return _Ranked(rows[order], np.clip(total[order], 0.0, 1.0).astype(np.float32))
+
+
+def passage_text(passage: Stored) -> str:
+    """What the encoder reads of a passage: title, headings, text."""
     return f"{' '.join(dict.fromkeys((passage.title, *passage.headings)))} {passage.text}"
 
 
@@ -256,10 +304,18 @@ def _valid(passage: Stored, at: date) -> bool:
     return passage.counts_from <= at and (passage.valid_until is None or at <= passage.valid_until)
 
 
-def _wanted(passage: Stored, request: KnowledgeSearchRequest) -> bool:
-    if request.kinds and passage.kind not in request.kinds:
-        return False
-    return not request.products or not passage.products or bool(set(request.products) & set(passage.products))
+def _wanted(passages: Sequence[Stored], request: KnowledgeSearchRequest) -> NDArray[np.bool_]:
+    kinds, products = set(request.kinds), set(request.products)
+    if not kinds and not products:
+        return np.ones(len(passages), dtype=bool)
+    return np.array(
+        [
+            (not kinds or one.kind in kinds)
+            and (not products or not one.products or bool(products & set(one.products)))
+            for one in passages
+        ],
+        dtype=bool,
+    )
 
 
 def _sections(ranked: _Ranked, passages: Sequence[Stored], k: int) -> list[tuple[int, float]]:

@@ -1,6 +1,7 @@
 """Documents of a folder: what each says of itself, and its passages.
 
-Markdown says it in front matter, other formats in the `index.yaml` of their folder (data/shop_knowledge/README.md).
+Markdown says it in front matter, other formats in the `index.yaml` of their folder; the fields are those of
+data/shop_knowledge/README.md.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def read_folder(folder: Path | str) -> tuple[list[Document], dict[str, str]]:
     """Every document of a folder and its subfolders, and why files were refused.
 
     Returns:
-        (documents by name of file, {file: reason}). Files that begin with a dot, README files and `index.yaml`
-        are no documents.
+        (documents by name of file, {file: reason}). Files that begin with a dot, README files and
+        `index.yaml` are no documents.
 
     Raises:
         ValueError: the folder is none, or holds no documents at all.

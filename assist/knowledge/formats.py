@@ -1,8 +1,8 @@
 """Markdown, HTML, DOCX, XLSX and PDF files as blocks.
 
 Own readers on top of the libraries that markitdown brings (mammoth, openpyxl, pdfplumber, Beautiful Soup),
-because its Markdown loses what search needs: headings and tables of PDF files, the head of Word tables, and it
-keeps a page's menus (docs/knowledge.md). The libraries are imported late: who only searches needs none of them.
+because its Markdown loses what search needs: headings and tables of PDF files, the head of Word tables; and
+it keeps a page's menus (docs/knowledge.md). They are imported late: who only searches needs none of them.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _pdf(data: bytes) -> list[Block]:
                 for line in page.extract_text_lines()
                 if not any(t.bbox[1] <= (line["top"] + line["bottom"]) / 2 <= t.bbox[3] for t in tables)
             ]
-            pages.append((lines, [(t.bbox[1], t.extract()) for t in tables]))
+            pages.append((lines, [(area.bbox[1], area.extract()) for area in tables]))
     sizes: Counter[float] = Counter()
     for lines, _ in pages:
         for line in lines:
@@ -206,11 +206,9 @@ def _pdf(data: bytes) -> list[Block]:
     levels = {size: n for n, size in enumerate(sorted((s for s in sizes if s > body * 1.1), reverse=True), 1)}
     margin = max(line["x1"] for lines, _ in pages for line in lines)
     paragraph, full = "", False
-    for lines, tables in pages:
-        for _, item in sorted(
-            [(line["top"], line) for line in lines] + [(top, table) for top, table in tables],
-            key=lambda pair: pair[0],
-        ):
+    for lines, grids in pages:
+        items: list[tuple[float, Any]] = [(line["top"], line) for line in lines]
+        for _, item in sorted([*items, *grids], key=lambda pair: pair[0]):
             if isinstance(item, list):
                 outline.add(paragraph)
                 paragraph, full = "", False

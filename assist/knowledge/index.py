@@ -1,8 +1,8 @@
 """Passages in memory as an inverted index, and the lexical score of a question against them.
 
-BM25 (Robertson and Zaragoza, 2009) over bigrams, headings counted more than text. A question is a list of units
-(`assist.knowledge.question`); a unit has alternatives - what was written, what sounds the same, what means the
-same - of which a passage gets the best only.
+BM25 (Robertson and Zaragoza, 2009) over bigrams, headings counted more than text. A question is a list of
+units (`assist.knowledge.question`); a unit has alternatives - what was written, what sounds the same, what
+means the same - of which a passage gets the best only.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Index:
     """Two folded syllables "bao wen" -> bigrams of the passages that sound so."""
     lexicon: dict[str, None] = field(init=False)
     """Words worth knowing as words: products, headings, synonyms; folded."""
+    edges: dict[str, list[str]] = field(init=False)
+    """First character, and last one after a "~" -> words of the lexicon with three characters or more."""
     initials: dict[str, list[str]] = field(init=False)
     products: dict[str, frozenset[str]] = field(init=False)
     """Name of a product -> its folded names, synonyms included."""
@@ -138,13 +140,17 @@ class Index:
             if len(term) == 2 and term[0] > "\u3000":
                 self.sounds[" ".join(syllables(term))].append(term)
         words: dict[str, None] = {}
-        texts: Iterable[str] = (
-            text for passage in self.passages for text in (*passage.products, *passage.headings)
-        )
-        for text in (*self.synonyms.words(), *(run for text in texts for _, run in runs(fold(text)))):
+        said = {text for passage in self.passages for text in (*passage.products, *passage.headings)}
+        spoken: Iterable[str] = (run for one in sorted(said) for _, run in runs(fold(one)))
+        for text in (*self.synonyms.words(), *spoken):
             if 2 <= len(text) <= _LEXICON_LONGEST and text[0] > "\u3000" and self.knows(text):
                 words[text] = None
         self.lexicon = words
+        self.edges = defaultdict(list)
+        for word in words:
+            if len(word) > 2:
+                self.edges[word[0]].append(word)
+                self.edges[f"~{word[-1]}"].append(word)
         self.initials = defaultdict(list)
         for word in words:
             self.initials[initials(word)].append(word)

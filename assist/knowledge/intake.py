@@ -1,4 +1,4 @@
-"""Import of a folder of documents, and the list of questions that nobody could answer: for the command line."""
+"""Import of a folder of documents, and the questions that nobody could answer: for the command line."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def import_folder(
         store: where to.
         folder: with documents (data/shop_knowledge/README.md says how they describe themselves).
         on: the day of the import; the shop's today by default.
-        prune: withdraw the documents that are not in this folder any more. Nothing is withdrawn while a file of
-            the folder is refused.
+        prune: withdraw the documents that are not in this folder any more. Nothing is withdrawn while a file
+            of the folder is refused.
 
     Raises:
         ValueError: the folder is none, or empty.
@@ -83,7 +83,7 @@ def import_folder(
         report.passages += len(document.passages)
         if version != document.version:
             report.notes.append(
-                f"{document.source}: changed under version {document.version!r}, kept as {version!r}; raise it"
+                f"{document.source}: changed, but not its version {document.version!r}; kept as {version!r}"
             )
         if document.masked:
             report.notes.append(f"{document.source}: {document.masked} pieces of personal data were masked")

@@ -17,12 +17,68 @@ _FOLD = (
 )
 # Initials and finals of Mandarin; a syllable is a pair that the language has, or nearly: a few pairs too many
 # do no harm, since they must still meet a text.
-_INITIALS = "zh ch sh b p m f d t n l g k h j q x r z c s y w".split()
-_FINALS = (
-    "iang iong uang ang eng ing ong uai uan iao ian uo ua ui un ue ve ie iu in ia ei er en "
-    "an ao ou ai a o e i u v"
-).split()
-_ALONE = "ang eng ai an ao ei en er ou a o e".split()
+_INITIALS = [
+    "zh",
+    "ch",
+    "sh",
+    "b",
+    "p",
+    "m",
+    "f",
+    "d",
+    "t",
+    "n",
+    "l",
+    "g",
+    "k",
+    "h",
+    "j",
+    "q",
+    "x",
+    "r",
+    "z",
+    "c",
+    "s",
+    "y",
+    "w",
+]
+_FINALS = [
+    "iang",
+    "iong",
+    "uang",
+    "ang",
+    "eng",
+    "ing",
+    "ong",
+    "uai",
+    "uan",
+    "iao",
+    "ian",
+    "uo",
+    "ua",
+    "ui",
+    "un",
+    "ue",
+    "ve",
+    "ie",
+    "iu",
+    "in",
+    "ia",
+    "ei",
+    "er",
+    "en",
+    "an",
+    "ao",
+    "ou",
+    "ai",
+    "a",
+    "o",
+    "e",
+    "i",
+    "u",
+    "v",
+]
+_ALONE = ["ang", "eng", "ai", "an", "ao", "ei", "en", "er", "ou", "a", "o", "e"]
 _SYLLABLE = re.compile(f"(?:{'|'.join(_INITIALS)})(?:{'|'.join(_FINALS)})|{'|'.join(_ALONE)}")
 
 

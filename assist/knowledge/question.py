@@ -1,13 +1,14 @@
 """A customer's question as units to look for: as written, as it sounds, as others would say it.
 
-Typing errors come in four kinds, each with its own remedy: another character of the same sound (保文杯), a wrong
-character (保湿杯: a known word one character away), pinyin instead of characters (baowenbei), and first letters
-(bwb). What is found that way counts less than what was written.
+Typing errors come in four kinds, each with its own remedy: another character of the same sound (保文杯), a
+wrong character (保湿杯: a known word one character away), pinyin instead of characters (baowenbei), and first
+letters (bwb). What is found that way counts less than what was written.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -15,7 +16,7 @@ from rapidfuzz.fuzz import ratio
 
 from assist.knowledge.index import Index, Unit, concept
 from assist.knowledge.pinyin import split_letters, syllables
-from assist.knowledge.terms import bigrams, fold, runs, strip_talk
+from assist.knowledge.terms import bigrams, fold, runs, single, strip_talk
 
 __all__ = ["Question", "read_question"]
 
@@ -26,6 +27,7 @@ _LETTERS, _INITIALS = 0.85, 0.7
 _CLOSE_TOKEN = 0.75
 _CONCEPT_WEIGHT = 0.9
 _NUMBER_WEIGHT = 0.6
+_SINGLE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +85,17 @@ def read_question(text: str, index: Index) -> Question:
 
 def _characters(run: str, start: int, index: Index) -> list[Unit]:
     units = []
-    for offset, pair in enumerate(bigrams(run)):
-        known = pair in index.postings
-        alternatives = {}
+    for offset, character in enumerate(run):
+        place = start + offset
+        alone = len(run) == 1
+        units.append(
+            Unit({single(character): 0.7 if alone else 0.5}, place, place + 1, 0.6 if alone else _SINGLE)
+        )
+        pair = run[offset : offset + 2]
         if len(pair) == 2:
-            worth = _SOUND_OF_KNOWN if known else _SOUND_OF_UNKNOWN
+            worth = _SOUND_OF_KNOWN if pair in index.postings else _SOUND_OF_UNKNOWN
             alternatives = {like: worth for like in index.sounds.get(" ".join(syllables(pair)), ())}
-        elif not known:
-            # One character alone is part of some bigram: 烫 of 烫手.
-            alternatives = {term: 0.6 for term in index.postings if pair in term and len(term) == 2}
-        alternatives[pair] = 1.0
-        units.append(Unit(alternatives, start + offset, start + offset + len(pair)))
+            units.append(Unit(alternatives | {pair: 1.0}, place, place + 2))
     return units
 
 
@@ -103,17 +105,18 @@ def _corrected(run: str, start: int, index: Index, readings: dict[str, str]) -> 
     for length in (5, 4, 3):
         for offset in range(len(run) - length + 1):
             window = run[offset : offset + length]
-            if index.knows(window):
+            if index.knows(window) or index.synonyms.spans(window):
                 continue
             # The error must stand inside the word: both words begin or end alike.
-            for word in index.lexicon:
-                if (
-                    len(word) < 3
-                    or abs(len(word) - length) > 1
-                    or not (word[0] == window[0] or word[-1] == window[-1])
-                ):
+            near = dict.fromkeys([*index.edges.get(window[0], ()), *index.edges.get(f"~{window[-1]}", ())])
+            for word in near:
+                if abs(len(word) - length) > 1:
                     continue
-                if OSA.distance(word, window, score_cutoff=1) == 1 and not word.startswith(window):
+                if (
+                    OSA.distance(word, window, score_cutoff=1) == 1
+                    and not word.startswith(window)
+                    and _unexplained(run, offset, window, word, index)
+                ):
                     readings.setdefault(window, word)
                     units += [
                         Unit({pair: _CORRECTED}, start + offset, start + offset + length, 0.5)
@@ -121,6 +124,15 @@ def _corrected(run: str, start: int, index: Index, readings: dict[str, str]) -> 
                     ]
                     break
     return units
+
+
+def _unexplained(run: str, offset: int, window: str, word: str, index: Index) -> bool:
+    """Whether the character that differs is in no pair that the passages know: 烧水|跳闸 is no 烧水壶."""
+    if len(window) != len(word):
+        return True
+    place = offset + next(n for n, (a, b) in enumerate(zip(window, word, strict=True)) if a != b)
+    pairs = (run[max(place - 1, 0) : place + 1], run[place : place + 2])
+    return not any(len(pair) == 2 and pair in index.postings for pair in pairs)
 
 
 def _token(token: str, start: int, index: Index, readings: dict[str, str]) -> list[Unit]:
@@ -135,7 +147,7 @@ def _token(token: str, start: int, index: Index, readings: dict[str, str]) -> li
         return [Unit(pairs, start, end, float(min(len(words[0]) - 1, 3)))]
     sounds = split_letters(token)
     found: list[Unit] = []
-    for first, second in zip(sounds, sounds[1:], strict=False):
+    for first, second in pairwise(sounds):
         if alike := index.sounds.get(f"{first} {second}"):
             found.append(Unit(dict.fromkeys(alike, _LETTERS), start, end))
     if found:

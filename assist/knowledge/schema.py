@@ -94,8 +94,8 @@ class KnowledgeSearchResponse(_Answer):
     """What the knowledge base holds on a question."""
 
     status: Literal["found", "unsure", "none"]
-    """`found`: answer from the first passages. `unsure`: ask `clarify` first. `none`: nothing fits; the question
-    is on the list of the unanswered."""
+    """`found`: answer from the first passages. `unsure`: ask `clarify` first. `none`: nothing fits; the
+    question is on the list of the unanswered."""
     passages: list[CitedPassage]
     """Best first; empty where the status is `none`."""
     clarify: str | None

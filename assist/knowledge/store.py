@@ -1,12 +1,14 @@
 """Documents with all their versions, their passages and vectors, what was used, and what nobody could answer.
 
-One SQLite file (WAL) for any number of threads and processes of one machine. Nothing that was once answerable is
-overwritten: a changed document becomes a new version, and a search for an earlier day finds the earlier text.
+One SQLite file (WAL) for any number of threads and processes of one machine. Nothing that was once answerable
+is overwritten: a changed document becomes a new version, and a search for an earlier day finds the earlier
+text.
 """
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -115,11 +117,9 @@ class KnowledgeStore:
                 (document.id,),
             ).fetchall()
             for version, sha, _, _ in known:
-                if (
-                    sha == document.sha256
-                    or version.startswith(f"{document.version}-r")
-                    and (sha == replace(document, version=version).sha256)
-                ):
+                # What was kept as "2-r2" is known by its text, whatever name it got.
+                same_text = replace(document, version=version).sha256
+                if sha == document.sha256 or (sha == same_text and _renamed(version, document.version)):
                     restored = connection.execute(
                         "UPDATE document SET withdrawn_on = NULL WHERE id = ? AND withdrawn_on IS NOT NULL",
                         (document.id,),
@@ -143,7 +143,8 @@ class KnowledgeStore:
             )
             revision = connection.execute(
                 "INSERT INTO version (document, version, title, kind, products, valid_from, valid_until, "
-                "counts_from, reviewed_on, sha256, source, recorded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "counts_from, reviewed_on, sha256, source, recorded) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     document.id,
                     document.version,
@@ -193,13 +194,19 @@ class KnowledgeStore:
             if connection is None:
                 return []
             rows = connection.execute(
-                "SELECT p.number, v.revision, v.document, v.version, v.title, v.kind, v.products, v.valid_from, "
-                "v.valid_until, v.counts_from, d.withdrawn_on, p.headings, p.text FROM passage p "
-                "JOIN version v ON v.revision = p.revision JOIN document d ON d.id = v.document ORDER BY p.number"
+                "SELECT p.number, v.revision, v.document, v.version, v.title, v.kind, v.products, "
+                "v.valid_from, v.valid_until, v.counts_from, d.withdrawn_on, p.headings, p.text "
+                "FROM passage p JOIN version v ON v.revision = p.revision "
+                "JOIN document d ON d.id = v.document ORDER BY p.number"
             ).fetchall()
         return [
             Stored(
-                *row[:6],
+                number=row[0],
+                revision=row[1],
+                document=row[2],
+                version=row[3],
+                title=row[4],
+                kind=row[5],
                 products=tuple(json.loads(row[6])),
                 valid_from=_day(row[7]),
                 valid_until=_day(row[8]),
@@ -234,7 +241,8 @@ class KnowledgeStore:
         with writing(self.path, durable=False) as connection:
             connection.executemany(
                 f"INSERT INTO usage (document, section, {column}, last) VALUES (?, ?, 1, ?) "
-                f"ON CONFLICT (document, section) DO UPDATE SET {column} = {column} + 1, last = excluded.last",
+                "ON CONFLICT (document, section) "
+                f"DO UPDATE SET {column} = {column} + 1, last = excluded.last",
                 [(document, section, _now()) for document, section in sections],
             )
 
@@ -283,8 +291,12 @@ class KnowledgeStore:
             return connection.execute("DELETE FROM unanswered WHERE question = ?", (question,)).rowcount > 0
 
 
-def _grow(connection: object) -> None:
-    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")  # type: ignore[attr-defined]
+def _renamed(version: str, of: str) -> bool:
+    return version.startswith(f"{of}-r")
+
+
+def _grow(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
 
 
 def _now() -> str:

@@ -1,7 +1,7 @@
 """What search compares: character bigrams, tokens, numbers and concepts of a text.
 
-Bigrams instead of words: no dictionary that would have to know 恒温款 or 沥水篮, and a typing error spoils two
-bigrams, not a whole word.
+Bigrams instead of words: no dictionary that would have to know 恒温款 or 沥水篮, and a typing error spoils
+two bigrams, not a whole word.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import yaml
 
 from data.text import normalise
 
-__all__ = ["DEFAULT_SYNONYMS", "Synonyms", "bigrams", "fold", "runs", "strip_talk", "terms"]
+__all__ = ["DEFAULT_SYNONYMS", "Synonyms", "bigrams", "fold", "runs", "single", "strip_talk", "terms"]
 
 DEFAULT_SYNONYMS = Path(__file__).resolve().parents[2] / "data" / "shop_knowledge" / "synonyms.yaml"
 
@@ -25,26 +25,25 @@ _CHINESE_NUMBER = re.compile(
     r"(?<![一二三四五六七八九十百千万第之双])(?:[一二两三四五六七八九]?百)?(?:[一二两三四五六七八九]?十)?[零一二两三四五六七八九]?"
     r"(?=个?(?:小时|分钟|月|星期)|天|年|岁|层|升|米|厘米|毫升|公斤|元|块|件|套|折|瓦|度|次|档|斤|倍|步)"
 )
+_HALF_UNIT = re.compile(r"(?<![\d.])(\d+)(米|升)(\d)(?![\d.]|米|升|厘米|毫)")  # 1米8
 _RUN = re.compile(r"[a-z][a-z0-9_\-]*|\d+(?:\.\d+)?|[㐀-鿿]+")
 # Politeness and the frame of a question: they say nothing about what is asked. Longest first.
-_TALK = sorted(
-    [
-        *"请问 你好 您好 在吗 在不在 麻烦 一下 我想问 想问 问一下 想问问 想知道 想咨询 咨询一下 能不能 可不可以 可以 "
-        "是不是 有没有 会不会 要不要 行不行 用不用 怎么办 怎么样 怎么 咋办 咋 什么 为什么 为啥 啥 哪些 哪个 哪种 "
-        "这个 那个 这款 那款 这种 你们家 你们 我们 咱们 咱家 我家 店里 你家 帮我 帮忙 告诉我 谢谢 客服 老板 掌柜的 "
-        "亲爱的 宝子 亲亲 现在 到底 一般 应该 需要 的话 如果 但是 然后 就是 还是 不过 已经 刚刚 昨天 今天 一个 "
-        "我的 你的 买的 我 你 您 亲 吗 呢 啊 呀 吧 嘛 哦 哈 哎 的 了 是 在 也 都 就 还 又 很 那 这 么 有 能 会 想 要 "
-        "给 被 把 让 和 跟 与 或 呗 哒 滴 嗯".split()
-    ],
-    key=len,
-    reverse=True,
-)
+_TALK_WORDS = """
+请问 你好 您好 在吗 在不在 麻烦 一下 我想问 想问 问一下 想问问 想知道 想咨询 咨询一下 能不能
+可不可以 可以 是不是 有没有 会不会 要不要 行不行 用不用 怎么办 怎么样 怎么弄 怎么 咋办 咋 什么
+为什么 为啥 啥 哪些 哪个 哪种 哪款 多少 这个 那个 这款 那款 这种 你们家 你们 我们 咱们 咱家 我家
+店里 你家 帮我 帮忙 告诉我 谢谢 客服 老板 掌柜的 亲爱的 宝子 亲亲 现在 到底 一般 应该 需要 的话 如果
+但是 然后 就是 还是 不过 已经 刚刚 昨天 今天 一个 我的 你的 买的 老是 我 你 您 亲 吗 呢 啊 呀 吧 嘛
+哦 哈 哎 的 了 是 在 也 都 就 还 又 很 那 这 么 有 能 会 想 要 给 被 把 让 和 跟 与 或 呗 哒 滴 嗯
+几 弄 搞 整 不
+"""
+_TALK = sorted(_TALK_WORDS.split(), key=len, reverse=True)
 _TALK_PATTERN = re.compile("|".join(map(re.escape, _TALK)))
 
 
 def fold(text: str) -> str:
     """Normalised text whose small Chinese numbers before a unit are digits: 七天 and 7天 are one."""
-    return _CHINESE_NUMBER.sub(_number, normalise(text))
+    return _HALF_UNIT.sub(r"\1.\3\2", _CHINESE_NUMBER.sub(_number, normalise(text)))
 
 
 def _number(found: re.Match[str]) -> str:
@@ -78,11 +77,22 @@ def bigrams(run: str) -> list[str]:
     return [run[index : index + 2] for index in range(len(run) - 1)] or [run]
 
 
+def single(character: str) -> str:
+    """The index term of one character."""
+    return f"·{character}"
+
+
 def terms(text: str) -> list[str]:
-    """Bigrams of the Chinese runs, whole Latin words and numbers of a folded text, with repetitions."""
+    """Bigrams and single characters (marked) of the Chinese runs, whole Latin words and numbers of a folded
+    text, with repetitions.
+    """
     found: list[str] = []
     for _, run in runs(text):
-        found += bigrams(run) if run[0] > "\u3000" else [run]
+        if run[0] > "\u3000":
+            found += [run[index : index + 2] for index in range(len(run) - 1)]
+            found += [single(character) for character in run]
+        else:
+            found.append(run)
     return found
 
 
@@ -134,7 +144,7 @@ class Synonyms:
     def spans(self, text: str) -> list[tuple[int, int, int]]:
         """(group, start, end) of every word of a group in a folded text.
 
-        A word inside a longer word of another group does not count: 盒子 is found in "盒子", 锅 not in "铁锅".
+        A word inside a longer word of another group does not count: 锅 is not found in 铁锅.
         """
         pattern, of = _pattern(self.groups)
         if pattern is None:

@@ -26,10 +26,10 @@ from assist.knowledge.schema import (
     KnowledgeSearchRequest,
     KnowledgeSearchResponse,
 )
-from assist.routing.schema import RouteDecision, RouteRequest
+from assist.routing.schema import GroupRequest, GroupResponse
 from assist.scripts.feedback import FeedbackStoreError as ReplyStoreError
 from assist.scripts.schema import RecommendRequest, RecommendResponse, ReplyFeedback, ReplyFeedbackReceipt
-from serving.assist_schema import AssistRequest, AssistResponse
+from serving.assist_schema import AssistRequest, AssistResponse, Routing, RoutingRequest
 from serving.batching import OverloadedError
 from serving.feedback import FeedbackStoreError
 from serving.operations import DeskError, Operations
@@ -207,9 +207,14 @@ def _add_help(app: FastAPI, operations: Callable[[], Operations]) -> None:
         return await operations().helper.inspect(request)
 
     @post("/route", "Who should take this message, and how soon")
-    async def route(request: RouteRequest) -> RouteDecision:
+    async def route(request: RoutingRequest) -> Routing:
         """Skill group, priority, agent or place in the queue, and signals of flooding, harassment, fraud."""
         return await operations().helper.route(request)
+
+    @post("/group", "Which open messages ask the same")
+    async def group(request: GroupRequest) -> GroupResponse:
+        """Groups of messages that one answer can serve, the largest first, each with a suggested reply."""
+        return await operations().helper.group(request)
 
 
 def _add_pages(app: FastAPI) -> None:

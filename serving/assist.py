@@ -21,7 +21,7 @@ from assist.knowledge.schema import (
     KnowledgeSearchResponse,
 )
 from assist.reading import Reading
-from assist.routing.schema import RouteDecision, RouteRequest
+from assist.routing.schema import GroupRequest, GroupResponse
 from assist.scripts.schema import (
     RecommendRequest,
     RecommendResponse,
@@ -30,7 +30,15 @@ from assist.scripts.schema import (
     SaidTurn,
 )
 from data.taxonomy import Taxonomy
-from serving.assist_schema import AssistPart, AssistRequest, AssistResponse, Part
+from serving.assist_schema import (
+    AssistPart,
+    AssistRequest,
+    AssistResponse,
+    Part,
+    Routing,
+    RoutingRequest,
+    TimedTurn,
+)
 from serving.operations import NotHereError
 from serving.reading import reading_of
 from serving.schema import MAX_TEXT, Analysis, AnalyzeRequest, ContextTurn, TrackResponse
@@ -111,10 +119,17 @@ class Assistant:
         desk = self._desk(answers[0].model.category)
         return await self._run(desk.inspect, _felt(request, answers), _scores(messages, answers))
 
-    async def route(self, request: RouteRequest) -> RouteDecision:
-        """Skill group, priority and agent for a message."""
+    async def route(self, request: RoutingRequest) -> Routing:
+        """Skill group, priority and agent for a message, and signals."""
         reading, desk = await self._read(request.text, request.context)
         return await self._run(desk.route, request, reading)
+
+    async def group(self, request: GroupRequest) -> GroupResponse:
+        """Open messages that ask the same, with one suggested answer for each group."""
+        asked = [AnalyzeRequest(text=one.text, top=_TOP) for one in request.messages]
+        answers = await self._engine.analyze(asked)
+        readings = [reading_of(one, answer) for one, answer in zip(asked, answers, strict=True)]
+        return await self._run(self._desk(answers[0].model.category).group, request, readings)
 
     async def assist(self, request: AssistRequest) -> AssistResponse:
         """Everything for one message: one pass of the encoder, then the rooms side by side."""
@@ -252,8 +267,9 @@ def _work(
         asked.append(InspectTurn(role="customer", text=request.text))
         return desk.inspect(_felt(InspectRequest(turns=asked), answers), _scores(messages, answers))
 
-    def routing() -> RouteDecision:
-        return desk.route(RouteRequest(text=request.text, context=said), reading)
+    def routing() -> Routing:
+        turns = [TimedTurn(role=turn.role, text=turn.text) for turn in request.context]
+        return desk.route(RoutingRequest(text=request.text, context=turns), reading)
 
     return {
         "scripts": scripts,

@@ -9,11 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from assist.graph.schema import GraphResponse
 from assist.inspection.schema import Inspection
 from assist.knowledge.schema import KnowledgeSearchResponse
-from assist.routing.schema import RouteDecision
+from assist.routing.schema import AgentState, QueuedChat, RouteDecision, SignalResponse
 from assist.scripts.schema import RecommendResponse
 from serving.schema import MAX_CONTEXT, MAX_TEXT, Analysis, ContextTurn, TrackResponse
 
-__all__ = ["PARTS", "AssistPart", "AssistRequest", "AssistResponse", "Part"]
+__all__ = [
+    "PARTS",
+    "AssistPart",
+    "AssistRequest",
+    "AssistResponse",
+    "Part",
+    "Routing",
+    "RoutingRequest",
+    "TimedTurn",
+]
 
 Part = Literal["scripts", "knowledge", "graph", "inspection", "routing"]
 PARTS: tuple[Part, ...] = ("scripts", "knowledge", "graph", "inspection", "routing")
@@ -67,6 +76,64 @@ class AssistRequest(BaseModel):
         return value
 
 
+class TimedTurn(ContextTurn):
+    """An earlier turn, and when it was said."""
+
+    at: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Seconds since the chat began; None where nobody knows."""
+
+
+class RoutingRequest(BaseModel):
+    """A message that waits for an agent, and the agents as the desk sees them."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "text": "退款三天了还没到账，再不处理我打12315",
+                    "context": [{"role": "agent", "text": "您好，已经在处理了"}],
+                    "waiting_seconds": 95,
+                    "agents": [
+                        {"id": "kefu-01", "skills": ["aftersale"], "load": 2},
+                        {"id": "lead-01", "skills": ["aftersale", "complaint"], "load": 1, "seniority": 8},
+                    ],
+                }
+            ]
+        },
+    )
+    text: str = Field(max_length=MAX_TEXT)
+    context: list[TimedTurn] = Field(default_factory=list, max_length=MAX_CONTEXT)
+    agents: list[AgentState] = Field(default_factory=list, max_length=2000)
+    """Without any, group, priority and signals are answered and nobody is chosen."""
+    waiting_seconds: float = Field(default=0.0, ge=0, le=864_000, allow_inf_nan=False)
+    """How long the customer waits already."""
+    customer_value: int = Field(default=1, ge=1, le=5)
+    """One of the five value levels; 5 is the highest."""
+    previous_agent: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """Who spoke with the customer last on this matter."""
+    strategy: Literal["saturation", "in_turn", "seniority"] | None = None
+    """How an agent is chosen; None takes the configured way."""
+    queue: list[QueuedChat] = Field(default_factory=list, max_length=10_000)
+    """Chats that wait already."""
+
+    @field_validator("text")
+    @classmethod
+    def _not_blank(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be empty")
+        return value
+
+
+class Routing(BaseModel):
+    """Whom the message goes to, how soon, and what a supervisor should see."""
+
+    decision: RouteDecision
+    signals: SignalResponse
+    """Flooding, harassment, signs of fraud, each with the words it rests on; for a person to judge."""
+
+
 class AssistPart(BaseModel):
     """How one part went."""
 
@@ -89,7 +156,7 @@ class AssistResponse(BaseModel):
     knowledge: KnowledgeSearchResponse | None = None
     graph: GraphResponse | None = None
     inspection: Inspection | None = None
-    routing: RouteDecision | None = None
+    routing: Routing | None = None
     parts: list[AssistPart]
     encoder_ms: float
     """The one pass of the encoder, with waiting for a free core."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from assist.knowledge.answer import Drafter
-from assist.routing.settings import RoutingSettings, load_routing
+from assist.routing.grouping import group_messages
+from assist.routing.route import route
 from numpy.typing import NDArray
 
 from assist.graph.shop import ShopGraph
@@ -23,13 +23,20 @@ from assist.inspection.facts import PassageCheck
 from assist.inspection.inspector import Inspector
 from assist.inspection.schema import Inspection, InspectRequest
 from assist.inspection.standards import Standards, load_standards
+from assist.knowledge.answer import Drafter
 from assist.knowledge.base import KnowledgeBase
 from assist.knowledge.intake import default_path as knowledge_path
+from assist.reading import Reading
+from assist.routing.rules import RoutingRules, load_rules
+from assist.routing.schema import GroupRequest, GroupResponse, RouteRequest, RouteTurn
+from assist.routing.signals import find_signals
 from assist.scripts.feedback import FeedbackStore
 from assist.scripts.index import ScriptIndex
 from assist.scripts.library import Library, load_library
 from assist.scripts.recommend import Recommender
 from assist.scripts.rerank import BrokenRerankerError, Reranker
+from assist.scripts.schema import RecommendRequest
+from serving.assist_schema import Routing, RoutingRequest
 from serving.operations import DeskError, NotHereError
 from serving.predictor import Predictor
 from serving.reading import embed_with
@@ -88,7 +95,7 @@ class Shelves:
             self.library: Library = load_library(own=self.settings.scripts)
             self.graph = ShopGraph(self.settings.graph) if self.settings.graph else ShopGraph()
             self.standards: Standards = load_standards()
-            self.routing: RoutingSettings = load_routing()
+            self.routing: RoutingRules = load_rules()
         except ValueError as error:
             raise DeskError(str(error)) from error
         self.nearest = NearestScripts((one.id, one.text) for one in self.library.solutions)
@@ -162,6 +169,32 @@ class Desk:
             lambda texts: [emotions[text[:MAX_TEXT]] for text in texts],
         )
         return inspector.inspect(request)
+
+    def route(self, request: RoutingRequest, reading: Reading) -> Routing:
+        """Whom a message goes to, how soon, and what a supervisor should see."""
+        turns = [RouteTurn(role=turn.role, text=turn.text, at=turn.at) for turn in request.context]
+        turns.append(RouteTurn(role="customer", text=request.text))
+        asked = RouteRequest(
+            category=reading.category, abstain=reading.abstain, alert=reading.alert, turns=turns,
+            waiting_seconds=request.waiting_seconds, customer_value=request.customer_value,
+            previous_agent=request.previous_agent, strategy=request.strategy, queue=request.queue,
+        )  # fmt: skip
+        return Routing(
+            decision=route(asked, request.agents, self.routing), signals=find_signals(turns, self.routing)
+        )
+
+    def group(self, request: GroupRequest, readings: Sequence[Reading]) -> GroupResponse:
+        """Open messages that ask the same; the suggested answer is the best reply to the most typical one."""
+        found = group_messages(request, readings, self.routing)
+        by_id = {one.id: reading for one, reading in zip(request.messages, readings, strict=True)}
+        for group in found.groups:
+            if len(group.messages) < 2:
+                continue
+            reading = by_id[group.messages[0]]
+            asked = RecommendRequest(text=reading.text, k=1, explore=False)
+            for reply in self.recommender.recommend(asked, reading).replies:
+                group.script_id, group.answer = reply.script, reply.text
+        return found
 
     def _check(self) -> PassageCheck | None:
         """Answers are held against what the knowledge base says today; read anew when it changes."""

@@ -13,10 +13,10 @@ from assist.knowledge.schema import (
     KnowledgeSearchRequest,
     KnowledgeSearchResponse,
 )
-from assist.routing.schema import RouteDecision, RouteRequest
+from assist.routing.schema import GroupRequest, GroupResponse
 from assist.scripts.schema import RecommendRequest, RecommendResponse, ReplyFeedback, ReplyFeedbackReceipt
 from data.taxonomy import Taxonomy
-from serving.assist_schema import AssistRequest, AssistResponse
+from serving.assist_schema import AssistRequest, AssistResponse, Routing, RoutingRequest
 from serving.schema import (
     Analysis,
     AnalyzeBatchRequest,
@@ -83,8 +83,11 @@ class Helper(Protocol):
     async def inspect(self, request: InspectRequest) -> Inspection:
         """How well a conversation was handled."""
 
-    async def route(self, request: RouteRequest) -> RouteDecision:
-        """Skill group, priority and agent for a message."""
+    async def route(self, request: RoutingRequest) -> Routing:
+        """Skill group, priority and agent for a message, and signals."""
+
+    async def group(self, request: GroupRequest) -> GroupResponse:
+        """Open messages that ask the same, with one suggested answer for each group."""
 
     async def assist(self, request: AssistRequest) -> AssistResponse:
         """Everything for one message."""

@@ -1,6 +1,6 @@
 """The report of a period as the champions read the log: a page and an Excel file for supervisors.
 
-    python -m experiments.period_report --chats log.jsonl --output report --since 2026-11-12 --until 2026-11-18
+    python -m experiments.period_report --chats log.jsonl --output report --since 2026-11-12
 
 The figures are `assist.reports`; here the models run, chats are followed by the rules of `serving.track`, and
 ways of answering are counted as in the emotion report (`experiments.turning_words`).
@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from assist.inspection.inspector import Inspector
+from assist.inspection.schema import Inspection, request_of
 from assist.reports.page import write_page
 from assist.reports.period import in_period, period_report
 from assist.reports.schema import Behaviour, ChatReading, MessageReading, PeriodReport
@@ -23,8 +25,19 @@ from data.files import write_json
 from data.taxonomy import Taxonomy
 from experiments.emotion_reader import ReadChat, read_emotions
 from experiments.turning_words import OUTCOMES, manner_effects
+from serving.predictor import Predictor
+from serving.schema import AnalyzeRequest
 
-__all__ = ["behaviours_of", "main", "readings_of", "report_of", "save_report", "write_report"]
+PASS = 64
+__all__ = [
+    "behaviours_of",
+    "inspections_of",
+    "main",
+    "readings_of",
+    "report_of",
+    "save_report",
+    "write_report",
+]
 
 
 def readings_of(read: Sequence[ReadChat]) -> dict[str, ChatReading]:
@@ -67,33 +80,62 @@ def behaviours_of(read: Sequence[ReadChat]) -> list[Behaviour]:
     ]
 
 
+def inspections_of(read: Sequence[ReadChat], predictor: Predictor) -> list[Inspection]:
+    """Every chat with a turn of the agent, inspected: feelings and alerts of customers as they were read, the
+    tone of the agents' words by the emotion model. Without knowledge and scripts, accuracy and conformity are not
+    judged."""
+
+    def tones(texts: Sequence[str]) -> list[dict[str, float]]:
+        found: list[dict[str, float]] = []
+        for start in range(0, len(texts), PASS):
+            part = [AnalyzeRequest(text=text) for text in texts[start : start + PASS]]
+            found += [answer.emotion.scores for answer in predictor.analyze(part)]
+        return found
+
+    requests = []
+    ended = max((one.chat.ended for one in read), default=None)
+    for one in read:
+        if not any(turn.role == "agent" for turn in one.chat.turns):
+            continue
+        request = request_of(one.chat, ended)
+        for index, answer in zip(one.indices, one.answers, strict=True):
+            request.turns[index].alert = answer.alert.level
+            request.turns[index].emotion = answer.emotion.label  # type: ignore[assignment]
+        requests.append(request)
+    return Inspector(read_emotion=tones).inspect_many(requests) if requests else []
+
+
 def report_of(
     read: Sequence[ReadChat],
     taxonomy: Taxonomy,
     since: date | None = None,
     until: date | None = None,
     teams: Mapping[str, str] | None = None,
+    inspections: Sequence[Inspection] = (),
 ) -> PeriodReport:
     """The report of a log that was read.
 
     Args:
-        read: of `experiments.emotion_reader.read_emotions`; the whole log, so that the period before is in it.
+        read: of `experiments.emotion_reader.read_emotions`; the whole log, with the period before.
         since, until: first and last day; of the log where None.
         teams: team of an account.
+        inspections: of `inspections_of`.
 
     Raises:
         ValueError: no chat began in the period.
     """
     chats = [one.chat for one in read]
-    inside = {one.id for one in in_period(chats, since, until)}
+    # What an agent's words go with is learnt from all that is known by the end of the period.
+    known = {one.id for one in in_period(chats, None, until)}
     model = read[0].track.model if read else None
     return period_report(
         chats,
         readings_of(read),
+        inspections,
         since=since,
         until=until,
         teams=teams,
-        behaviours=behaviours_of([one for one in read if one.chat.id in inside]),
+        behaviours=behaviours_of([one for one in read if one.chat.id in known]),
         source=" · ".join(dict.fromkeys((model.category, model.emotion))) if model else "",
         taxonomy=taxonomy,
     )
@@ -127,7 +169,9 @@ def write_report(
     chats, named = read_chats(log), _teams(teams)
     use_local_store()
     predictor = packaged_predictor()
-    report = report_of(read_emotions(chats, predictor), predictor.taxonomy, since, until, named)
+    read = read_emotions(chats, predictor)
+    inspected = inspections_of(read, predictor)
+    report = report_of(read, predictor.taxonomy, since, until, named, inspected)
     return save_report(report, output)
 
 

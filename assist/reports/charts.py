@@ -1,20 +1,30 @@
-"""The pictures of a report's page as inline SVG and boxes, coloured by the page's style sheet; any width, no script."""
+"""The pictures of a report's page as inline SVG and boxes, coloured by its style sheet; no script."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from assist.reports.schema import Behaviour, DayRow, Figure, HourRow, Share
 from assist.reports.wordings import value_zh
 
-__all__ = ["bars", "bullet", "day_columns", "forest", "hour_columns", "labelled_days", "span", "trend"]
+__all__ = [
+    "bars",
+    "bullet",
+    "day_columns",
+    "forest",
+    "hour_columns",
+    "ink_on",
+    "labelled_days",
+    "span",
+    "trend",
+]
 
 MOST_LABELS = 15
 
 
 def bullet(figure: Figure) -> str:
-    """Value, interval and standard on one line; the line ends at twice a limit, or at the value where it is beyond."""
+    """Value, interval and standard on one line, which ends at twice a limit, or beyond where the value is."""
     if figure.value is None or figure.standard is None:
         return ""
     top = 1.0 if figure.unit == "share" else max(2 * figure.standard, 1.1 * (figure.high or figure.value))
@@ -54,12 +64,21 @@ def bars(parts: Sequence[tuple[float, str, str]]) -> str:
     """One bar cut into parts: (count, colour, label); a part that is too narrow carries no label."""
     total = sum(count for count, _, _ in parts) or 1
     cells = [
-        f'<i style="flex:{count:g};background:{escape(colour)}" title="{escape(label)} {count:g}">'
+        f'<i style="flex:{count:g};background:{escape(colour)};color:{ink_on(colour)}" title="'
+        f'{escape(label)} {count:g}">'
         f"{escape(label) if count / total >= 0.09 else ''}</i>"
         for count, colour, label in parts
         if count
     ]
     return f'<div class="stack">{"".join(cells)}</div>'
+
+
+def ink_on(colour: str) -> str:
+    """Dark or white letters, whichever reads better on `#rrggbb`; the paper's colour on the page's own."""
+    if not colour.startswith("#"):
+        return "var(--paper)"
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return "#1f2328" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#fff"
 
 
 def labelled_days(count: int) -> int:
@@ -110,7 +129,7 @@ def _columns(rows: Sequence[tuple[int, int, str, str]]) -> str:
 
 
 def trend(days: Sequence[DayRow]) -> str:
-    """The share of negative chats over three days as a line, with its interval as a band; gaps where chats are few.
+    """The share of negative chats over three days as a line in its interval; gaps where chats are few.
 
     The picture is stretched to its box; labels stand beside it in the page.
     """
@@ -134,12 +153,13 @@ def trend(days: Sequence[DayRow]) -> str:
     )
 
 
-def _run(days: Sequence[DayRow], run: Sequence[int], x: object) -> list[str]:
-    assert callable(x)
+def _run(days: Sequence[DayRow], run: Sequence[int], x: Callable[[int], float]) -> list[str]:
     rates = [days[place].three_days for place in run]
     top = [f"{x(place):.2f},{100 - 100 * (one.high or 0):.2f}" for place, one in zip(run, rates, strict=True)]
     foot = [f"{x(place):.2f},{100 - 100 * (one.low or 0):.2f}" for place, one in zip(run, rates, strict=True)]
-    line = [f"{x(place):.2f},{100 - 100 * (one.rate or 0):.2f}" for place, one in zip(run, rates, strict=True)]
+    line = [
+        f"{x(place):.2f},{100 - 100 * (one.rate or 0):.2f}" for place, one in zip(run, rates, strict=True)
+    ]
     return [
         f'<polygon class="band" points="{" ".join([*top, *reversed(foot)])}"/>',
         f'<polyline class="line" points="{" ".join(line)}"/>',

@@ -1,7 +1,7 @@
 """One chat as the key figures count it: its contacts, waits, how it ended, and whether the matter came back.
 
-A chat goes on for days: who returns finds the old messages. A *contact* is a stretch of it without 30 silent minutes.
-No customer is named in a log, so a return is seen only within the same chat.
+A chat goes on for days: who returns finds the old messages. A *contact* is a stretch of it without 30 silent
+minutes. No customer is named in a log, so a return is seen only within the same chat.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def contacts_of(chat: Chat, silence: float) -> list[Contact]:
     for place in range(1, len(chat.turns)):
         if (chat.turns[place].sent_at - chat.turns[place - 1].sent_at).total_seconds() >= silence:
             starts.append(place)
-    return [
-        Contact(start, stop) for start, stop in zip(starts, [*starts[1:], len(chat.turns)], strict=True)
-    ]
+    return [Contact(start, stop) for start, stop in zip(starts, [*starts[1:], len(chat.turns)], strict=True)]
 
 
 def chat_facts(chat: Chat, reading: ChatReading, standards: Standards, taxonomy: Taxonomy) -> ChatFacts:

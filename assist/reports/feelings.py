@@ -45,9 +45,9 @@ def share_of(name: str, zh: str, pairs: Iterable[tuple[float, float]]) -> Share:
         count=int(sample.total),
         of=int(sample.number),
         chats=sum(hits > 0 for hits, _ in rows),
-        rate=found and found.value,
-        low=found and found.low,
-        high=found and found.high,
+        rate=found.value if found else None,
+        low=found.low if found else None,
+        high=found.high if found else None,
     )
 
 
@@ -56,16 +56,12 @@ def label_shares(
 ) -> list[Share]:
     """Every label's share of the customers' messages, in the order of `names`."""
     counts = [Counter(map(label, one.reading.messages.values())) for one in facts]
-    return [
-        share_of(key, zh, ((count[key], count.total()) for count in counts)) for key, zh in names.items()
-    ]
+    return [share_of(key, zh, ((count[key], count.total()) for count in counts)) for key, zh in names.items()]
 
 
 def counts_table(facts: Sequence[ChatFacts], taxonomy: Taxonomy) -> dict[str, dict[str, int]]:
     """Messages by category and emotion; categories that occur, most frequent first."""
-    counts = Counter(
-        (one.category, one.emotion) for fact in facts for one in fact.reading.messages.values()
-    )
+    counts = Counter((one.category, one.emotion) for fact in facts for one in fact.reading.messages.values())
     totals = Counter[str]()
     for (category, _), number in counts.items():
         totals[category] += number
@@ -189,12 +185,13 @@ def chat_rows(facts: Sequence[ChatFacts], scores: dict[str, float], taxonomy: Ta
         scores: of the inspection, by chat id.
     """
     rows = []
+    negative = {one.key for one in taxonomy.emotions if one.polarity == "negative"}
     for one in facts:
         read = [one.reading.messages[place] for place in sorted(one.reading.messages)]
         wanted = Counter(
             item.category for item in read if taxonomy.category[item.category].group != "general"
         ) or Counter(item.category for item in read)
-        worst = max(read, key=lambda item: (item.alert, taxonomy.emotion[item.emotion].polarity == "negative"))
+        worst = max(read, key=lambda item: (item.alert, item.emotion in negative))
         rows.append(
             ChatRow(
                 chat=mask(one.chat.id),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from assist.inspection.standards import Standards
 from assist.reports.facts import ChatFacts
-from assist.reports.intervals import Sample, change
-from assist.reports.schema import Change, Figure, Group, Unit
+from assist.reports.intervals import Estimate, Sample, change
+from assist.reports.schema import Change, Figure, Group, Unit, Verdict
 
 __all__ = ["GROUP_KEYS", "changes_of", "figures_of", "groups_of"]
 
@@ -38,31 +38,108 @@ def _sum(values: Sequence[float], scale: float = 1.0) -> tuple[float, float]:
 
 
 _INDICATORS = (
-    _Indicator("contacts", "接待次数", "count", lambda one: (len(one.contacts), 1), "静默满三十分钟算一次新的接待", good=0),
+    _Indicator(
+        "contacts",
+        "接待次数",
+        "count",
+        lambda one: (len(one.contacts), 1),
+        "静默满三十分钟算一次新的接待",
+        good=0,
+    ),
     _Indicator("messages", "顾客消息", "count", lambda one: (len(one.reading.messages), 1), "", good=0),
-    _Indicator("answer_rate", "应答率", "share", lambda one: (one.answered, one.asked),
-               "顾客来问的接待里，客服有回复的占比；只道谢的不算"),
-    _Indicator("first_answer", "首次响应", "seconds", lambda one: _sum(one.first_answers),
-               "每次接待，从顾客第一句到客服第一句，取平均", "first_response", good=-1),
-    _Indicator("first_in_time", "首次响应及时率", "share", lambda one: (0.0, len(one.first_answers)),
-               "在标准时间内给出第一句回复的占比"),
-    _Indicator("average_answer", "平均响应", "seconds", lambda one: _sum(one.waits),
-               "顾客每等一次回复算一次，取平均", "average_response", good=-1),
-    _Indicator("handling", "处理时长", "minutes", lambda one: _sum(one.handling, 60.0),
-               "每次接待从第一句到最后一句，取平均；静默满三十分钟就断开", "handling_time", good=-1),
-    _Indicator("no_return", "未再来问", "share", lambda one: (one.not_returned, one.matters),
-               "七天内没有在同一会话里再来问同一类事的占比", estimated=True),
-    _Indicator("one_contact", "一次解决率", "share", lambda one: (one.solved, one.matters),
-               "估算：没有再来问，且最后一句不带不满", ONE_CONTACT, True),
-    _Indicator("satisfaction", "满意度", "share",
-               lambda one: (one.end == "content", one.end != "unclear"),
-               "估算：看最后一句的话和情绪；看不出来的不算", SATISFACTION, True),
-    _Indicator("left_open", "留话未回", "share", lambda one: (one.left_open, 1),
-               "会话停在顾客的话上，而那句话不是道谢或告别", good=-1),
-    _Indicator("negative", "负面会话", "share", lambda one: (one.negative, 1),
-               "至少有一条消息带负面情绪（焦急、不满、失望、愤怒）", good=-1),
-)  # fmt: skip
-GROUP_KEYS = ("answer_rate", "first_answer", "average_answer", "handling", "one_contact", "satisfaction", "negative")
+    _Indicator(
+        "answer_rate",
+        "应答率",
+        "share",
+        lambda one: (one.answered, one.asked),
+        "顾客来问的接待里，客服有回复的占比；只道谢的不算",
+    ),
+    _Indicator(
+        "first_answer",
+        "首次响应",
+        "seconds",
+        lambda one: _sum(one.first_answers),
+        "每次接待，从顾客第一句到客服第一句，取平均",
+        "first_response",
+        good=-1,
+    ),
+    _Indicator(
+        "first_in_time",
+        "首次响应及时率",
+        "share",
+        lambda one: (0.0, len(one.first_answers)),
+        "在标准时间内给出第一句回复的占比",
+    ),
+    _Indicator(
+        "average_answer",
+        "平均响应",
+        "seconds",
+        lambda one: _sum(one.waits),
+        "顾客每等一次回复算一次，取平均",
+        "average_response",
+        good=-1,
+    ),
+    _Indicator(
+        "handling",
+        "处理时长",
+        "minutes",
+        lambda one: _sum(one.handling, 60.0),
+        "每次接待从第一句到最后一句，取平均；静默满三十分钟就断开",
+        "handling_time",
+        good=-1,
+    ),
+    _Indicator(
+        "no_return",
+        "未再来问",
+        "share",
+        lambda one: (one.not_returned, one.matters),
+        "七天内没有在同一会话里再来问同一类事的占比",
+        estimated=True,
+    ),
+    _Indicator(
+        "one_contact",
+        "一次解决率",
+        "share",
+        lambda one: (one.solved, one.matters),
+        "估算：没有再来问，且最后一句不带不满",
+        ONE_CONTACT,
+        True,
+    ),
+    _Indicator(
+        "satisfaction",
+        "满意度",
+        "share",
+        lambda one: (one.end == "content", one.end != "unclear"),
+        "估算：看最后一句的话和情绪；看不出来的不算",
+        SATISFACTION,
+        True,
+    ),
+    _Indicator(
+        "left_open",
+        "留话未回",
+        "share",
+        lambda one: (one.left_open, 1),
+        "会话停在顾客的话上，而那句话不是道谢或告别",
+        good=-1,
+    ),
+    _Indicator(
+        "negative",
+        "负面会话",
+        "share",
+        lambda one: (one.negative, 1),
+        "至少有一条消息带负面情绪（焦急、不满、失望、愤怒）",
+        good=-1,
+    ),
+)
+GROUP_KEYS = (
+    "answer_rate",
+    "first_answer",
+    "average_answer",
+    "handling",
+    "one_contact",
+    "satisfaction",
+    "negative",
+)
 """The figures that are stated of every account, team and channel."""
 
 
@@ -83,39 +160,69 @@ def groups_of(
         Group(
             name=name,
             chats=len(parts[name]),
-            figures={one.key: _figure(one, parts[name], standards)
-                     for one in _INDICATORS if one.key in GROUP_KEYS},
+            figures={
+                one.key: _figure(one, parts[name], standards) for one in _INDICATORS if one.key in GROUP_KEYS
+            },
         )
         for name in sorted(parts)
-    ]  # fmt: skip
+    ]
 
 
-def changes_of(
-    now: Sequence[ChatFacts], before: Sequence[ChatFacts], standards: Standards
-) -> list[Change]:
+def changes_of(now: Sequence[ChatFacts], before: Sequence[ChatFacts], standards: Standards) -> list[Change]:
     """Every figure against the period before."""
     found = [
-        Change(key="chats", zh="会话数", unit="count", now=len(now), before=len(before),
-               difference=len(now) - len(before), low=None, high=None, verdict="none")
-    ]  # fmt: skip
+        Change(
+            key="chats",
+            zh="会话数",
+            unit="count",
+            now=len(now),
+            before=len(before),
+            difference=len(now) - len(before),
+            low=None,
+            high=None,
+            verdict="none",
+        )
+    ]
     for one in _INDICATORS:
         a, b = (_sample(one, part, standards) for part in (now, before))
         shown = (_figure(one, now, standards).value, _figure(one, before, standards).value)
         if one.unit == "count":
-            found.append(Change(key=one.key, zh=one.zh, unit=one.unit, now=shown[0], before=shown[1],
-                                difference=a.total - b.total, low=None, high=None, verdict="none"))  # fmt: skip
+            found.append(
+                Change(
+                    key=one.key,
+                    zh=one.zh,
+                    unit=one.unit,
+                    now=shown[0],
+                    before=shown[1],
+                    difference=a.total - b.total,
+                    low=None,
+                    high=None,
+                    verdict="none",
+                )
+            )
             continue
         moved = change(a, b, one.unit == "share")
-        verdict = "too few"
-        if moved:
-            sign = (moved.low > 0) - (moved.high < 0)
-            verdict = {1: "better", -1: "worse", 0: "cannot tell"}[sign * one.good]
         found.append(
-            Change(key=one.key, zh=one.zh, unit=one.unit, now=shown[0], before=shown[1],
-                   difference=moved and moved.value, low=moved and moved.low, high=moved and moved.high,
-                   verdict=verdict)  # type: ignore[arg-type]
-        )  # fmt: skip
+            Change(
+                key=one.key,
+                zh=one.zh,
+                unit=one.unit,
+                now=shown[0],
+                before=shown[1],
+                difference=moved.value if moved else None,
+                low=moved.low if moved else None,
+                high=moved.high if moved else None,
+                verdict=_verdict(moved, one.good),
+            )
+        )
     return found
+
+
+def _verdict(moved: Estimate | None, good: int) -> Verdict:
+    if moved is None:
+        return "too few"
+    sign = good * ((moved.low > 0) - (moved.high < 0))
+    return "better" if sign > 0 else "worse" if sign < 0 else "cannot tell"
 
 
 def _limit(one: _Indicator, standards: Standards) -> float | None:
@@ -139,8 +246,15 @@ def _sample(one: _Indicator, facts: Sequence[ChatFacts], standards: Standards) -
 
 def _figure(one: _Indicator, facts: Sequence[ChatFacts], standards: Standards) -> Figure:
     sample = _sample(one, facts, standards)
-    found = Figure(key=one.key, zh=one.zh, unit=one.unit, value=None, of=int(sample.number),
-                   estimated=one.estimated, note=one.note)  # fmt: skip
+    found = Figure(
+        key=one.key,
+        zh=one.zh,
+        unit=one.unit,
+        value=None,
+        of=int(sample.number),
+        estimated=one.estimated,
+        note=one.note,
+    )
     if one.unit == "count":
         return found.model_copy(update={"value": sample.total, "of": len(facts)})
     estimate = sample.share() if one.unit == "share" else sample.mean()

@@ -1,7 +1,7 @@
 """Shares, means and their differences with 95 % intervals that know that figures of one chat are alike.
 
-A sample gives every chat a total and a number: 2 of its 5 messages negative, 130 seconds in 4 answers. Chats are the
-unit; messages of one chat count for fewer than they are.
+A sample gives every chat a total and a number: 2 of its 5 messages negative, 130 seconds in 4 answers. Chats
+are the unit; messages of one chat count for fewer than they are.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ class Sample:
     def effective(self) -> float:
         """The number of a share divided by its design effect, which is never taken below 1.
 
-        J. N. K. Rao and A. J. Scott, "A Simple Method for the Analysis of Clustered Binary Data", Biometrics 48, 1992.
+        J. N. K. Rao and A. J. Scott, "A Simple Method for the Analysis of Clustered Binary Data", Biometrics
+        48, 1992.
         """
         rate = self.total / self.number
         if self.chats < 2 or not 0 < rate < 1:
@@ -104,7 +105,7 @@ class Sample:
 
 
 def change(now: Sample, before: Sample, share: bool) -> Estimate | None:
-    """The value now less the value before, with its interval; None where either has fewer than `FEWEST` chats.
+    """The value now less the value before, and its interval; None where either has fewer chats than `FEWEST`.
 
     Args:
         share: values are shares (Newcombe's interval), else means (Welch's).
@@ -125,8 +126,8 @@ def change(now: Sample, before: Sample, share: bool) -> Estimate | None:
 def newcombe(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
     """95 % interval of the difference of two shares (p, n); numbers may be effective ones, with fractions.
 
-    R. G. Newcombe, "Interval Estimation for the Difference between Independent Proportions", Statistics in Medicine
-    17, 1998, method 10.
+    R. G. Newcombe, "Interval Estimation for the Difference between Independent Proportions", Statistics in
+    Medicine 17, 1998, method 10.
     """
     (p, n), (q, m) = one, other
     (low_p, high_p), (low_q, high_q) = wilson(p, n), wilson(q, m)
@@ -141,7 +142,7 @@ def wilson(p: float, n: float) -> tuple[float, float]:
 
 
 def _t(freedom: float) -> float:
-    """The two-sided 95 % point of Student's t, by Fisher's expansion; exact to 0.001 from 9 degrees of freedom."""
+    """The two-sided 95 % point of Student's t, by Fisher's expansion; to 0.001 from 9 degrees of freedom."""
     z = _Z
     terms = (
         (z**3 + z) / 4,

@@ -1,4 +1,4 @@
-"""A report as one HTML file in Chinese that needs nothing else: light and dark, wide, on a phone, and printed.
+"""A report as one HTML file in Chinese that needs nothing else: light and dark, wide, phone, and paper.
 
 Needs jinja2 (`pip install kefu-lab[train]`). Texts come masked from the report; here they are only escaped.
 """
@@ -30,7 +30,7 @@ from data.taxonomy import Taxonomy, load_taxonomy
 __all__ = ["render", "write_page"]
 
 TEMPLATE = "page.html.j2"
-SHOWN_CAUSES = 10
+SHOWN_CAUSES = 14
 SHOWN_CATEGORIES = 12
 SHOWN_POINTS = 4
 SHOWN_FAULTS = 10
@@ -80,7 +80,9 @@ def render(report: PeriodReport, taxonomy: Taxonomy | None = None) -> str:
         notes=notes(report),
         figures=figures,
         standards=[one for one in report.figures if one.standard is not None],
-        others=[figures[key] for key in ("answer_rate", "first_in_time", "left_open", "negative", "no_return")],
+        others=[
+            figures[key] for key in ("answer_rate", "first_in_time", "left_open", "negative", "no_return")
+        ],
         changes={one.key: one for one in report.changes},
         change_zh=change_zh,
         met_zh=met_zh,
@@ -93,7 +95,9 @@ def render(report: PeriodReport, taxonomy: Taxonomy | None = None) -> str:
         trajectories=TRAJECTORIES,
         points=_points(report.turning_points, taxonomy),
         causes=report.causes[:SHOWN_CAUSES],
-        cause_top=max((one.share.high or one.share.count / one.share.of for one in report.causes), default=1.0),
+        cause_top=max(
+            (one.share.high or one.share.count / one.share.of for one in report.causes), default=1.0
+        ),
         category_top=max((one.high or one.count / one.of for one in report.categories), default=1.0),
         shown=list(report.table.items())[:SHOWN_CATEGORIES],
         most=max((count for row in report.table.values() for count in row.values()), default=1),

@@ -10,6 +10,7 @@ from assist.inspection.schema import Inspection
 from assist.inspection.standards import Standards, load_standards
 from assist.reports.facts import ChatFacts, chat_facts
 from assist.reports.feelings import (
+    ENDS,
     causes_of,
     chat_rows,
     counts_table,
@@ -54,7 +55,8 @@ def period_report(
         inspections: of `assist.inspection`, by `id` of a chat; those of other periods are left out.
         since, until: first and last day; of the log where None.
         teams: team of an account; accounts that are not in it form one team.
-        behaviours: which ways of answering went with a chat getting better or worse, counted in this period.
+        behaviours: which ways of answering went with a chat getting better or worse, counted from the
+            beginning of the log to the end of the period.
         source: which models read the log, in a few words.
 
     Raises:
@@ -69,7 +71,9 @@ def period_report(
     first, last = since or min(days), until or max(days)
     inside = _facts(in_period(chats, first, last), readings, standards, taxonomy)
     if not inside:
-        raise ValueError(f"since: no chat began between {first} and {last}; the log has {min(days)} to {max(days)}")
+        raise ValueError(
+            f"since: no chat began between {first} and {last}; the log has {min(days)} to {max(days)}"
+        )
     before = (first - timedelta(days=(last - first).days + 1), first - timedelta(days=1))
     reason = _no_comparison(before, min(days), since)
     earlier = [] if reason else _facts(in_period(chats, *before), readings, standards, taxonomy)
@@ -100,6 +104,7 @@ def period_report(
         causes=causes_of(inside, taxonomy),
         turning_points=turning_points_of(inside, taxonomy),
         behaviours=list(behaviours),
+        ends=[share_of(key, zh, ((one.end == key, 1) for one in inside)) for key, zh in ENDS.items()],
         inspection=_inspected(inside, inspections),
         changes=changes_of(inside, earlier, standards) if earlier else [],
         before=before if earlier else None,

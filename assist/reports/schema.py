@@ -24,9 +24,12 @@ __all__ = [
     "PeriodReport",
     "Share",
     "TurningPoint",
+    "Unit",
+    "Verdict",
 ]
 
 Unit = Literal["count", "share", "seconds", "minutes", "score"]
+Verdict = Literal["better", "worse", "cannot tell", "too few", "none"]
 Trajectory = Literal["escalating", "recovering", "steady"]
 
 
@@ -134,7 +137,7 @@ class Change(BaseModel):
     difference: float | None
     low: float | None
     high: float | None
-    verdict: Literal["better", "worse", "cannot tell", "too few", "none"]
+    verdict: Verdict
     """"none": a volume, which is neither good nor bad."""
 
 
@@ -181,7 +184,7 @@ class Cause(BaseModel):
 
 
 class TurningPoint(BaseModel):
-    """Where the mood of a chat turned: the customer's messages on both sides, and the agent's words between."""
+    """Where the mood of a chat turned: the customer's words before and after, the agent's between."""
 
     chat: str
     agent: str
@@ -273,6 +276,9 @@ class PeriodReport(BaseModel):
     causes: list[Cause]
     turning_points: list[TurningPoint]
     behaviours: list[Behaviour]
+    """Counted from the beginning of the log to the end of the period: what is known by then."""
+    ends: list[Share]
+    """How the chats ended, estimated."""
     inspection: InspectionSummary | None
     changes: list[Change]
     """Empty without a period before."""

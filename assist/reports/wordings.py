@@ -58,12 +58,9 @@ def change_zh(change: Change) -> str:
     if change.difference is None:
         return "样本太少"
     step = abs(change.difference)
-    if change.unit == "share":
-        moved = f"{100 * step:.1f} 个百分点"
-    else:
-        moved = value_zh(step, change.unit)
     if not step:
         return "持平"
+    moved = f"{100 * step:.1f} 个百分点" if change.unit == "share" else value_zh(step, change.unit)
     return f"{'升' if change.difference > 0 else '降'} {moved}"
 
 
@@ -78,7 +75,9 @@ def headline(report: PeriodReport) -> str:
     else:
         first = f"{len(judged)} 项标准达到 {len(judged) - len(missed)} 项，没有达到的是{'、'.join(missed)}。"
     negative = report.figure("negative")
-    second = f"每 100 个会话里约 {100 * negative.value:.0f} 个出现过负面情绪" if negative.value is not None else ""
+    second = (
+        f"每 100 个会话里约 {100 * negative.value:.0f} 个出现过负面情绪" if negative.value is not None else ""
+    )
     if second and report.causes:
         top = report.causes[0]
         second += f"，最多的是“{top.category_zh}”时的{top.emotion_zh}（{top.messages} 条）"

@@ -25,7 +25,7 @@ SHEETS = ("总览", "指标", "按客服", "按天", "类目×情绪", "转折�
 """In this order."""
 _LONGEST = 2000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-# What a spreadsheet, or the CSV file saved from it, would take for a formula; full-width signs count in some locales.
+# What a spreadsheet, or the CSV file saved from it, would take for a formula; some locales read full width.
 _FORMULA = re.compile(r"[\s\u200b-\u200f\ufeff\"']*[=+\-@|%＝＋－＠｜％]|[\t\r\n]")
 _SHARE, _ONE, _WHOLE, _SIGNED = "0.0%", "0.0", "#,##0", "+0.0%;-0.0%;0.0%"
 _WIDTHS = (8, 60)
@@ -103,7 +103,7 @@ def _put(sheet: Any, row: int, column: int, value: Any, form: str | None = None)
 
 
 def _sheet(sheet: Any, columns: Sequence[_Column], rows: Sequence[Sequence[Any]], top: int = 1) -> None:
-    """A table with a coloured header that stays in sight, a filter, and columns as wide as what is in them."""
+    """A table with a coloured header that stays in sight, a filter, and columns as wide as their content."""
     from openpyxl.styles import Alignment, Font, PatternFill
     from openpyxl.utils import get_column_letter
 
@@ -115,7 +115,9 @@ def _sheet(sheet: Any, columns: Sequence[_Column], rows: Sequence[Sequence[Any]]
         longest = max([_width(column.name) + 3, *(_width(row[place - 1], column.form) for row in rows)])
         wide = column.width or min(max(longest + 2, _WIDTHS[0]), _WIDTHS[1])
         letter = get_column_letter(place)
-        sheet.column_dimensions[letter].width = max(wide, sheet.column_dimensions[letter].width if top > 1 else 0)
+        sheet.column_dimensions[letter].width = max(
+            wide, sheet.column_dimensions[letter].width if top > 1 else 0
+        )
     for number, row in enumerate(rows, top + 1):
         for place, (column, value) in enumerate(zip(columns, row, strict=True), 1):
             _put(sheet, number, place, value, column.form)
@@ -145,19 +147,37 @@ def _overview(sheet: Any, report: PeriodReport) -> None:
     from openpyxl.styles import Alignment, Font
 
     _put(sheet, 1, 1, "客服周期报告").font = Font(bold=True, size=18, color="1D4E89")
-    _put(sheet, 2, 1, f"{report.first_day} 至 {report.last_day}，{report.chats} 个会话，{report.messages} 条顾客消息")
+    _put(
+        sheet,
+        2,
+        1,
+        f"{report.first_day} 至 {report.last_day}，{report.chats} 个会话，{report.messages} 条顾客消息",
+    )
     _put(sheet, 3, 1, headline(report)).font = Font(bold=True)
-    columns = [_Column("指标", width=22), _Column("数值", width=14), _Column("标准", width=12),
-               _Column("结论", width=30), _Column("上一周期", width=12), _Column("变化", width=24)]  # fmt: skip
+    columns = [
+        _Column("指标", width=22),
+        _Column("数值", width=14),
+        _Column("标准", width=12),
+        _Column("结论", width=30),
+        _Column("上一周期", width=12),
+        _Column("变化", width=24),
+    ]
     before = {one.key: one for one in report.changes}
     rows: list[list[Any]] = []
     shown = [one for one in report.figures if one.standard is not None or one.unit == "count"]
     for one in shown:
         past = before.get(one.key)
         standard = None if one.standard is None else one.standard
-        rows.append([_named(one), one.value, standard, met_zh(one),
-                     past.now is not None and past.before if past else None,
-                     VERDICTS[past.verdict] if past else ""])  # fmt: skip
+        rows.append(
+            [
+                _named(one),
+                one.value,
+                standard,
+                met_zh(one),
+                past.now is not None and past.before if past else None,
+                VERDICTS[past.verdict] if past else "",
+            ]
+        )
     _sheet(sheet, columns, rows, top=5)
     for number, one in enumerate(shown, 6):
         for place in (2, 3, 5):
@@ -178,18 +198,47 @@ def _named(one: Figure) -> str:
 
 
 def _figures(sheet: Any, report: PeriodReport) -> None:
-    columns = [_Column("指标"), _Column("数值"), _Column("下限（95%）"), _Column("上限（95%）"), _Column("单位"),
-               _Column("命中数", _WHOLE), _Column("基数", _WHOLE), _Column("标准"), _Column("要求"),
-               _Column("是否达标"), _Column("上一周期"), _Column("变化"), _Column("变化结论"),
-               _Column("是否估算"), _Column("说明")]  # fmt: skip
+    columns = [
+        _Column("指标"),
+        _Column("数值"),
+        _Column("下限（95%）"),
+        _Column("上限（95%）"),
+        _Column("单位"),
+        _Column("命中数", _WHOLE),
+        _Column("基数", _WHOLE),
+        _Column("标准"),
+        _Column("要求"),
+        _Column("是否达标"),
+        _Column("上一周期"),
+        _Column("变化"),
+        _Column("变化结论"),
+        _Column("是否估算"),
+        _Column("说明"),
+    ]
     before = {one.key: one for one in report.changes}
     rows = []
     for one in report.figures:
         past = before.get(one.key)
         need = "" if one.standard is None else "不超过" if one.at_most else "不低于"
-        rows.append([one.zh, one.value, one.low, one.high, _UNITS[one.unit] or "个", one.count, one.of,
-                     one.standard, need, met_zh(one), past and past.before, past and past.difference,
-                     VERDICTS[past.verdict] if past else "", "估算" if one.estimated else "", one.note])  # fmt: skip
+        rows.append(
+            [
+                one.zh,
+                one.value,
+                one.low,
+                one.high,
+                _UNITS[one.unit] or "个",
+                one.count,
+                one.of,
+                one.standard,
+                need,
+                met_zh(one),
+                past and past.before,
+                past and past.difference,
+                VERDICTS[past.verdict] if past else "",
+                "估算" if one.estimated else "",
+                one.note,
+            ]
+        )
     _sheet(sheet, columns, rows)
     for number, one in enumerate(report.figures, 2):
         for place in (2, 3, 4, 8, 11):
@@ -209,8 +258,10 @@ def _groups(sheet: Any, report: PeriodReport) -> None:
     inspected = {one.agent: one for one in report.inspection.agents} if report.inspection else {}
     rows: list[list[Any]] = []
     kinds: tuple[tuple[str, list[Group]], ...] = (
-        ("客服", report.agents), ("团队", report.teams), ("渠道", report.channels),
-    )  # fmt: skip
+        ("客服", report.agents),
+        ("团队", report.teams),
+        ("渠道", report.channels),
+    )
     for kind, groups in kinds:
         for group in groups:
             name = channel_zh(group.name) if kind == "渠道" else group.name
@@ -228,55 +279,137 @@ def _groups(sheet: Any, report: PeriodReport) -> None:
 
 
 def _days(sheet: Any, report: PeriodReport) -> None:
-    columns = [_Column("日期", "yyyy-mm-dd", 13), _Column("会话数", _WHOLE), _Column("顾客消息", _WHOLE),
-               _Column("负面会话", _WHOLE), _Column("近三日负面占比", _SHARE), _Column("下限（95%）", _SHARE),
-               _Column("上限（95%）", _SHARE), _Column("首次响应（秒）", _ONE), _Column("平均响应（秒）", _ONE),
-               _Column("处理时长（分钟）", _ONE), _Column("满意（估算）", _WHOLE), _Column("看得出满意与否", _WHOLE)]  # fmt: skip
+    columns = [
+        _Column("日期", "yyyy-mm-dd", 13),
+        _Column("会话数", _WHOLE),
+        _Column("顾客消息", _WHOLE),
+        _Column("负面会话", _WHOLE),
+        _Column("近三日负面占比", _SHARE),
+        _Column("下限（95%）", _SHARE),
+        _Column("上限（95%）", _SHARE),
+        _Column("首次响应（秒）", _ONE),
+        _Column("平均响应（秒）", _ONE),
+        _Column("处理时长（分钟）", _ONE),
+        _Column("满意（估算）", _WHOLE),
+        _Column("看得出满意与否", _WHOLE),
+    ]
     rows = [
-        [one.day, one.chats, one.messages, one.negative, one.three_days.rate, one.three_days.low,
-         one.three_days.high, one.first_answer, one.average_answer, one.handling, one.satisfied, one.judged]
+        [
+            one.day,
+            one.chats,
+            one.messages,
+            one.negative,
+            one.three_days.rate,
+            one.three_days.low,
+            one.three_days.high,
+            one.first_answer,
+            one.average_answer,
+            one.handling,
+            one.satisfied,
+            one.judged,
+        ]
         for one in report.days
-    ]  # fmt: skip
+    ]
     _sheet(sheet, columns, rows)
 
 
 def _table(sheet: Any, report: PeriodReport, taxonomy: Taxonomy) -> None:
-    columns = [_Column("类目"), *(_Column(one.zh, _WHOLE) for one in taxonomy.emotions),
-               _Column("合计", _WHOLE), _Column("负面合计", _WHOLE), _Column("占全部负面", _SHARE)]  # fmt: skip
+    columns = [
+        _Column("类目"),
+        *(_Column(one.zh, _WHOLE) for one in taxonomy.emotions),
+        _Column("合计", _WHOLE),
+        _Column("负面合计", _WHOLE),
+        _Column("占全部负面", _SHARE),
+    ]
     negative = {one.key for one in taxonomy.emotions if one.polarity == "negative"}
     heavy = {key: sum(row[name] for name in negative) for key, row in report.table.items()}
     every = sum(heavy.values())
     rows = [
-        [taxonomy.category[key].zh, *(row[one.key] for one in taxonomy.emotions), sum(row.values()), heavy[key],
-         heavy[key] / every if every else None]
+        [
+            taxonomy.category[key].zh,
+            *(row[one.key] for one in taxonomy.emotions),
+            sum(row.values()),
+            heavy[key],
+            heavy[key] / every if every else None,
+        ]
         for key, row in report.table.items()
-    ]  # fmt: skip
+    ]
     _sheet(sheet, columns, rows)
 
 
 def _turning_points(sheet: Any, report: PeriodReport, taxonomy: Taxonomy) -> None:
-    columns = [_Column("会话"), _Column("客服"), _Column("时间"), _Column("方向"), _Column("类目"),
-               _Column("之前情绪"), _Column("之后情绪"), _Column("顾客先说", width=36), _Column("客服说", width=50),
-               _Column("顾客后说", width=36)]  # fmt: skip
+    columns = [
+        _Column("会话"),
+        _Column("客服"),
+        _Column("时间"),
+        _Column("方向"),
+        _Column("类目"),
+        _Column("之前情绪"),
+        _Column("之后情绪"),
+        _Column("顾客先说", width=36),
+        _Column("客服说", width=50),
+        _Column("顾客后说", width=36),
+    ]
     rows = [
-        [one.chat, one.agent, one.at, TRAJECTORIES[one.direction], one.category_zh,
-         taxonomy.emotion[one.emotion_before].zh, taxonomy.emotion[one.emotion_after].zh,
-         one.before, one.agent_said, one.after]
+        [
+            one.chat,
+            one.agent,
+            one.at,
+            TRAJECTORIES[one.direction],
+            one.category_zh,
+            taxonomy.emotion[one.emotion_before].zh,
+            taxonomy.emotion[one.emotion_after].zh,
+            one.before,
+            one.agent_said,
+            one.after,
+        ]
         for one in report.turning_points
-    ]  # fmt: skip
+    ]
     _sheet(sheet, columns, rows)
 
 
 def _chats(sheet: Any, report: PeriodReport) -> None:
-    columns = [_Column("会话"), _Column("客服"), _Column("渠道"), _Column("开始时间"), _Column("消息数", _WHOLE),
-               _Column("接待次数", _WHOLE), _Column("主要类目"), _Column("首次响应（秒）", _ONE),
-               _Column("平均响应（秒）", _ONE), _Column("处理时长（分钟）", _ONE), _Column("最重情绪"),
-               _Column("最后情绪"), _Column("最高预警", _WHOLE), _Column("走势"), _Column("满意（估算）"),
-               _Column("一次解决（估算）"), _Column("质检得分", _ONE), _Column("最后一句", width=40)]  # fmt: skip
+    columns = [
+        _Column("会话"),
+        _Column("客服"),
+        _Column("渠道"),
+        _Column("开始时间"),
+        _Column("消息数", _WHOLE),
+        _Column("接待次数", _WHOLE),
+        _Column("主要类目"),
+        _Column("首次响应（秒）", _ONE),
+        _Column("平均响应（秒）", _ONE),
+        _Column("处理时长（分钟）", _ONE),
+        _Column("最重情绪"),
+        _Column("最后情绪"),
+        _Column("最高预警", _WHOLE),
+        _Column("走势"),
+        _Column("满意（估算）"),
+        _Column("一次解决（估算）"),
+        _Column("质检得分", _ONE),
+        _Column("最后一句", width=40),
+    ]
     rows = [
-        [one.chat, one.agent, channel_zh(one.channel), one.began, one.turns, one.contacts, one.category_zh,
-         one.first_answer, one.average_answer, one.handling, one.worst_zh, one.last_zh, one.alert,
-         one.trajectory, one.outcome, one.solved, one.score, one.last_words]
+        [
+            one.chat,
+            one.agent,
+            channel_zh(one.channel),
+            one.began,
+            one.turns,
+            one.contacts,
+            one.category_zh,
+            one.first_answer,
+            one.average_answer,
+            one.handling,
+            one.worst_zh,
+            one.last_zh,
+            one.alert,
+            one.trajectory,
+            one.outcome,
+            one.solved,
+            one.score,
+            one.last_words,
+        ]
         for one in report.rows
-    ]  # fmt: skip
+    ]
     _sheet(sheet, columns, rows)

@@ -158,7 +158,7 @@ def _bare(
 
 
 def _plain(passages: Sequence[Stored]) -> Callable[[str], NDArray[np.float32]]:
-    """BM25 over character bigrams of title, headings and text; nothing folded but by `data.text.normalise`."""
+    """BM25 over characters and pairs of them, of title, headings and text, all alike; no synonyms, no pinyin."""
     flat = [
         Stored(
             passage.number, passage.revision, passage.document, passage.version, "", passage.kind, (),
@@ -187,7 +187,7 @@ def _dense(passages: Sequence[Stored], embed: Embed) -> Callable[[str], NDArray[
 
 
 class _Kept:
-    """Vectors of an encoder, each computed once: the built-in encoder opens its network anew for every call."""
+    """Vectors of an encoder, each computed once: the built-in encoder opens its network for every call."""
 
     def __init__(self, embed: Embed, texts: Sequence[str]) -> None:
         self._embed = embed

@@ -67,7 +67,7 @@ class Drafter:
         """
         if request.generate and self._endpoint is None:
             raise ValueError(
-                "generate: no language model is configured; set KEFU_LLM_URL and KEFU_LLM_MODEL, or leave it out"
+                "generate: no language model is configured; set KEFU_LLM_URL and KEFU_LLM_MODEL, or omit it"
             )
         found = self._base.search(
             KnowledgeSearchRequest(

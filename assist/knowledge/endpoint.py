@@ -65,7 +65,7 @@ class Endpoint:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Endpoint | None:
-        """The endpoint of KEFU_LLM_URL, KEFU_LLM_MODEL, KEFU_LLM_KEY and KEFU_LLM_SECONDS; None without a URL.
+        """The endpoint of KEFU_LLM_URL, _MODEL, _KEY and _SECONDS; None without a URL.
 
         Raises:
             ValueError: one of them is wrong; named.

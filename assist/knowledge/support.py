@@ -1,8 +1,8 @@
 """Whether a sentence rests on the passages it cites: words, numbers with their units, and negations.
 
-Lexical, on purpose: it explains itself (the words that are not found are named), it cannot be talked round, and
-it costs a millisecond. What it cannot see is a wrong conclusion in the passage's own words; a person reads the
-draft.
+Lexical, on purpose: it explains itself (the words that are not found are named), it cannot be talked round,
+and it costs a millisecond. What it cannot see is a wrong conclusion in the passage's own words; a person
+reads the draft.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _ALIKE = 0.5
 """Shared bigrams from which two clauses speak of one thing."""
 _CLAUSE = re.compile(r"[^，,；;。！？!?：:、\n]+")
 _UNITS = (
-    "个工作日|工作日|小时|分钟|个月|月|天|日|年|岁|层|升|毫升|米|厘米|毫米|公斤|克|千克|元|块|件|套|折|瓦|伏|赫兹|"
-    "度|次|档|斤|倍|步|个|把|根|只|条|包|勺|张|份|%|点|支|分|kg|ml|cm|mm|w|v|l|k"
+    "个工作日|工作日|小时|分钟|个月|月|天|日|年|岁|层|升|毫升|米|厘米|毫米|公斤|克|千克|元|块|件|套|折|瓦|"
+    "伏|赫兹|度|次|档|斤|倍|步|个|把|根|只|条|包|勺|张|份|%|点|支|分|kg|ml|cm|mm|w|v|l|k"
 )
 _NUMBER = re.compile(rf"(?<![a-z\d.])(\d+(?:\.\d+)?)\s*({_UNITS})?", re.I)
 _SAME_UNIT = {

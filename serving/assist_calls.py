@@ -17,9 +17,9 @@ from assist.knowledge.schema import (
     KnowledgeSearchRequest,
     KnowledgeSearchResponse,
 )
-from assist.routing.schema import AgentState, RouteDecision, RouteRequest
+from assist.routing.schema import AgentState, GroupRequest, GroupResponse, OpenMessage, QueuedChat, Strategy
 from assist.scripts.schema import RecommendRequest, RecommendResponse, ReplyFeedback, ReplyFeedbackReceipt
-from serving.assist_schema import AssistRequest, AssistResponse, Part
+from serving.assist_schema import AssistRequest, AssistResponse, Part, Routing, RoutingRequest
 from serving.calls import Turn, checked, post, turn_of, wrong
 from serving.retries import Call
 
@@ -27,7 +27,9 @@ __all__ = [
     "AnswerOptions",
     "AssistOptions",
     "GraphOptions",
+    "GroupOptions",
     "InspectOptions",
+    "Open",
     "RecommendOptions",
     "ReplyOptions",
     "RouteOptions",
@@ -35,6 +37,7 @@ __all__ = [
     "answer_call",
     "assist_call",
     "graph_call",
+    "group_call",
     "inspect_call",
     "recommend_call",
     "reply_call",
@@ -44,6 +47,8 @@ __all__ = [
 
 Tone = Literal["warm", "formal", "lively"]
 Request = TypeVar("Request", bound=BaseModel)
+Open = OpenMessage | tuple[str, str] | Mapping[str, str]
+"""A message that waits for an answer: the model, `(id, text)`, or `{"id", "text"}`."""
 
 
 class _Replies(TypedDict, total=False):
@@ -114,12 +119,20 @@ class InspectOptions(TypedDict, total=False):
 
 
 class RouteOptions(TypedDict, total=False):
-    """Fields of `RouteRequest` besides text and context."""
+    """Fields of `RoutingRequest` besides text and context."""
 
-    waited_s: float
-    customer_value: int
-    strategy: Literal["saturation", "in_turn", "seniority"] | None
     agents: Sequence[AgentState | Mapping[str, Any]]
+    waiting_seconds: float
+    customer_value: int
+    previous_agent: str | None
+    strategy: Strategy | None
+    queue: Sequence[QueuedChat | Mapping[str, Any]]
+
+
+class GroupOptions(TypedDict, total=False):
+    """Fields of `GroupRequest` besides the messages."""
+
+    threshold: float | None
 
 
 def assist_call(
@@ -176,10 +189,22 @@ def inspect_call(
 
 
 def route_call(
-    message: RouteRequest | str, context: Sequence[Turn], options: RouteOptions
-) -> Call[RouteDecision]:
+    message: RoutingRequest | str, context: Sequence[Turn], options: RouteOptions
+) -> Call[Routing]:
     """The call for who takes a message."""
-    return post("/route", RouteDecision, _about(RouteRequest, "message", message, context, options))
+    return post("/route", Routing, _about(RoutingRequest, "message", message, context, options))
+
+
+def group_call(messages: GroupRequest | Iterable[Open], options: GroupOptions) -> Call[GroupResponse]:
+    """The call for open messages that ask the same."""
+    values = {} if isinstance(messages, GroupRequest) else {"messages": [_open(one) for one in messages]}
+    return post("/group", GroupResponse, _made(GroupRequest, "messages", messages, values, options))
+
+
+def _open(message: Open) -> Any:
+    if isinstance(message, tuple) and len(message) == 2:
+        return {"id": message[0], "text": message[1]}
+    return message
 
 
 def _about(

@@ -17,13 +17,15 @@ from assist.knowledge.schema import (
     KnowledgeSearchRequest,
     KnowledgeSearchResponse,
 )
-from assist.routing.schema import RouteDecision, RouteRequest
+from assist.routing.schema import GroupRequest, GroupResponse
 from assist.scripts.schema import RecommendRequest, RecommendResponse, ReplyFeedback, ReplyFeedbackReceipt
 from serving.assist_calls import (
     AnswerOptions,
     AssistOptions,
     GraphOptions,
+    GroupOptions,
     InspectOptions,
+    Open,
     RecommendOptions,
     ReplyOptions,
     RouteOptions,
@@ -31,13 +33,14 @@ from serving.assist_calls import (
     answer_call,
     assist_call,
     graph_call,
+    group_call,
     inspect_call,
     recommend_call,
     reply_call,
     route_call,
     search_call,
 )
-from serving.assist_schema import AssistRequest, AssistResponse
+from serving.assist_schema import AssistRequest, AssistResponse, Routing, RoutingRequest
 from serving.calls import Turn
 from serving.retries import Call
 
@@ -104,12 +107,18 @@ class Help:
 
     def route(
         self,
-        message: RouteRequest | str,
+        message: RoutingRequest | str,
         context: Sequence[Turn] = (),
         **options: Unpack[RouteOptions],
-    ) -> RouteDecision:
+    ) -> Routing:
         """Who should take a message, how soon, and signs of flooding, harassment and fraud."""
         return self._run(route_call(message, context, options))
+
+    def group(
+        self, messages: GroupRequest | Iterable[Open], **options: Unpack[GroupOptions]
+    ) -> GroupResponse:
+        """Which open messages ask the same, the largest group first, each with a suggested reply."""
+        return self._run(group_call(messages, options))
 
 
 class AsyncHelp:
@@ -170,9 +179,15 @@ class AsyncHelp:
 
     async def route(
         self,
-        message: RouteRequest | str,
+        message: RoutingRequest | str,
         context: Sequence[Turn] = (),
         **options: Unpack[RouteOptions],
-    ) -> RouteDecision:
+    ) -> Routing:
         """See `KefuClient.route`."""
         return await self._run(route_call(message, context, options))
+
+    async def group(
+        self, messages: GroupRequest | Iterable[Open], **options: Unpack[GroupOptions]
+    ) -> GroupResponse:
+        """See `KefuClient.group`."""
+        return await self._run(group_call(messages, options))

@@ -13,10 +13,10 @@ from assist.knowledge.schema import (
     KnowledgeSearchRequest,
     KnowledgeSearchResponse,
 )
-from assist.routing.schema import RouteDecision, RouteRequest
+from assist.routing.schema import GroupRequest, GroupResponse
 from assist.scripts.schema import RecommendRequest, RecommendResponse, ReplyFeedback, ReplyFeedbackReceipt
 from data.taxonomy import load_taxonomy
-from serving.assist_schema import AssistRequest, AssistResponse
+from serving.assist_schema import AssistRequest, AssistResponse, Routing, RoutingRequest
 from serving.client import AsyncKefuClient
 from serving.operations import Operations
 from serving.schema import (
@@ -91,9 +91,13 @@ class RemoteHelper:
         """Asks `/inspect`."""
         return await self._client.inspect(request)
 
-    async def route(self, request: RouteRequest) -> RouteDecision:
+    async def route(self, request: RoutingRequest) -> Routing:
         """Asks `/route`."""
         return await self._client.route(request)
+
+    async def group(self, request: GroupRequest) -> GroupResponse:
+        """Asks `/group`."""
+        return await self._client.group(request)
 
     async def assist(self, request: AssistRequest) -> AssistResponse:
         """Asks `/assist`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from assist.inspection.view import COLD, UPSET, Fault, Outcome, View
-from assist.wording import find_wording
 
 __all__ = ["forbidden", "friendliness", "overpromise", "politeness", "pressure", "soothing"]
 
@@ -97,7 +96,7 @@ def _worded(view: View, kind: str, indicator: str) -> Outcome:
     faults = []
     also = view.standards.also[indicator]
     for index in view.agent:
-        found = find_wording(view.turns[index].text, (kind,))
+        found = [one for one in view.wording[index] if one.kind == kind]
         faults += [Fault(index, one.start, one.end, one.reason, one.fix) for one in found]
         for match in also.finditer(view.texts[index]):
             if not any(one.start < match.end() and match.start() < one.end for one in found):

@@ -12,6 +12,8 @@ __all__ = ["asks_again", "repetition", "script", "understanding"]
 
 _CLOSING = re.compile(r"祝(?:您|你)|不客气|谢|辛苦|在的|欢迎|久等|慢走|再见")
 _SLOT = re.compile(r"\[[^\]]{1,6}\]|\d+")
+# A plain yes or no takes the question up as well.
+_YES_OR_NO = re.compile(r"(?:您好|你好|亲+|在的|[,。!~ ])*(?:不?(?:能|可以|是|行|会|对|需要|支持)|没?有|没)")
 # Another piece of the same kind, or a receipt of it.
 _MORE = re.compile(
     r"再(?:拍|发)一?张.{1,8}的|(?:照片|订单号|单号|地址)(?:我)?(?:收到|看到)|收到[^,。]{0,6}(?:照片|图)|另外?一"
@@ -45,7 +47,7 @@ def understanding(view: View) -> Outcome:
         asked_in_all += 1
         said = " ".join(view.texts[index] for index in exchange.agent)
         wanted, given = view.topics(asked), view.topics(said)
-        restated = bool(pairs(asked) & pairs(said))
+        restated = bool(pairs(asked) & pairs(said)) or bool(_YES_OR_NO.match(said))
         clarified = bool(view.says(first, "clarifying"))
         met += restated or bool(wanted & given) or clarified
         if wanted and given and not wanted & given and not restated and not clarified:

@@ -150,7 +150,7 @@ class PassageCheck:
             of characters, weighted by rarity).
     """
 
-    def __init__(self, passages: Sequence[str], near: float = 0.18) -> None:
+    def __init__(self, passages: Sequence[str], near: float = 0.16) -> None:
         self._near = near
         self._statements: list[_Statement] = []
         self._holders: dict[str, list[int]] = {}
@@ -211,9 +211,10 @@ class PassageCheck:
 
 
 def _content(text: str) -> set[str]:
-    """Pairs of letters that can tell a topic: none of pronouns and particles, none of digits alone."""
+    """What can tell a topic: pairs of letters but for pronouns, particles and digits; units and sizes."""
     found = {pair for part in _IDLE.split(text) for pair in pairs(part) if not pair.isdigit()}
-    return {pair for pair in found if pair[0] not in _COMMON and pair[1] not in _COMMON}
+    units = {f"#{one.unit}" for one in quantities(text)} | {f"#{one}" for one in _LABEL.findall(text)}
+    return {pair for pair in found if pair[0] not in _COMMON and pair[1] not in _COMMON} | units
 
 
 def _compare(statement: _Statement, asked: str, said: str) -> tuple[int, Verdict] | None:
@@ -243,8 +244,8 @@ def _by_label(statement: _Statement, asked: str, said: str) -> Verdict | None:
     label, spans = _LABEL.search(statement.clause), quantities(statement.clause)
     if not label or not spans or spans[0].low == spans[0].high:
         return None
-    named = next((one for one in _LABEL.finditer(said) if one.group(1) == label.group(1)), None)
-    if named is None:
+    named = _LABEL.search(said)  # what is named next is a choice besides
+    if named is None or named.group(1) != label.group(1):
         return Verdict("unknown")
     numbers = [one for one in quantities(said) or quantities(asked) if one.unit == spans[0].unit]
     if not numbers:

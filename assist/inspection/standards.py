@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ class Standards:
     given: tuple[Given, ...]
     topics: Mapping[str, re.Pattern[str]]
 
-    @property
+    @cached_property
     def indicators(self) -> dict[str, Indicator]:
         """Every indicator that is in force, by key."""
         return {one.key: one for dimension in self.dimensions for one in dimension.indicators}

@@ -13,6 +13,7 @@ from typing import Any
 
 from assist.inspection.schema import InspectRequest, InspectTurn
 from assist.inspection.standards import Standards
+from assist.wording import Finding, find_wording
 
 __all__ = ["Exchange", "Fault", "Outcome", "ReadEmotion", "View", "Wait", "is_question", "pairs", "plain"]
 
@@ -148,6 +149,12 @@ class View:
         at = self.turns[index].sent_at
         assert at is not None
         return at
+
+    @cached_property
+    def wording(self) -> dict[int, list[Finding]]:
+        """Words of the agent that break a rule of `assist.wording`, by turn."""
+        kinds = ("forbidden", "promise", "pressure")
+        return {index: find_wording(self.turns[index].text, kinds) for index in self.agent}
 
     @cached_property
     def sessions(self) -> list[tuple[int, ...]]:

@@ -31,8 +31,10 @@ from data.example import Example
 from data.files import read_jsonl, write_json
 from data.text import normalise
 from experiments.embeddings import embed as builtin_vectors
+from serving.exported import open_model
 from serving.offline import packaged_predictor
 from serving.package import NotPackagedError
+from serving.predictor import Predictor
 from serving.reading import embed_with
 
 __all__ = ["Asked", "evaluate", "main", "read_questions"]
@@ -199,8 +201,8 @@ class _Kept:
         return np.stack([self._vectors[text] for text in texts])
 
 
-def _encoders() -> dict[str, Embed]:
-    """The champion's encoder where one is packaged, and the built-in one before any training."""
+def _encoders(model: Path | None) -> dict[str, Embed]:
+    """The champion's encoder where one is at hand, and the built-in one before any training."""
 
     def builtin(texts: Sequence[str]) -> NDArray[np.float32]:
         rows = [
@@ -212,7 +214,11 @@ def _encoders() -> dict[str, Embed]:
 
     encoders: dict[str, Embed] = {"built-in": builtin}
     try:
-        predictor = packaged_predictor(threads=1)
+        if model is None:
+            predictor = packaged_predictor(threads=1)
+        else:
+            opened = (open_model(model, threads=1), model.name)
+            predictor = Predictor({"category": opened, "emotion": opened})
     except NotPackagedError:
         return encoders
     encoders["champion"] = lambda texts: embed_with(predictor, texts)
@@ -225,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--questions", type=Path, default=QUESTIONS)
     parser.add_argument("--documents", type=Path, default=DEMO_DOCUMENTS)
     parser.add_argument("--output", type=Path, help="JSON file of the figures")
+    parser.add_argument("--model", type=Path, help="exported model to embed with; default: the packaged one")
     parser.add_argument("--no-dense", action="store_true", help="lexical methods only: seconds")
     parser.add_argument("--misses", action="store_true", help="list what the lexical search of ours misses")
     options = parser.parse_args(arguments)
@@ -244,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         if not options.no_dense:
             texts = [one.question for one in asked] + [passage_text(passage) for passage in passages]
-            for name, encoder in _encoders().items():
+            for name, encoder in _encoders(options.model).items():
                 embed = _Kept(encoder, texts)
                 methods[f"dense alone, {name}"] = _bare(passages, _dense(passages, embed), -1.0)
                 methods[f"ours, with {name}"] = _ours(

@@ -8,6 +8,9 @@ from assist.inspection.view import UPSET, Fault, Outcome, View, is_question
 
 __all__ = ["accuracy", "effectiveness", "evasion"]
 
+BRIEF = 40
+"""Letters of an answer up to which a refusal in it is all that it says."""
+
 
 def accuracy(view: View, check: Check | None) -> Outcome:
     """The agent's answers held against knowledge, one by one; a contradiction is a fault."""
@@ -75,8 +78,10 @@ def evasion(view: View) -> Outcome:
     limit = int(view.standards.limit("evasion", "away"))
     for exchange in view.exchanges:
         answered = any(view.says(index, "offer") for index in exchange.agent)
+        letters = sum(char.isalnum() for index in exchange.agent for char in view.texts[index])
         for index in exchange.agent:
-            refusal = view.says(index, "refusal")
+            # Not knowing is a fault of its own only where the agent leaves it at that.
+            refusal = view.says(index, "refusal") if letters <= BRIEF else None
             away = view.says(index, "away")
             if answered or not (refusal or away):
                 continue

@@ -17,7 +17,7 @@ def politeness(view: View) -> Outcome:
     if len(said) < standards.limit("politeness", "turns"):
         return Outcome(judged=False, note="客服发言太少，看不出是否礼貌")
     rude = [index for index in said if not view.says(index, "polite")]
-    share = 1 - len(rude) / len(said)
+    share = (len(said) - len(rude)) / len(said)
     note = f"{len(said)} 句中 {len(said) - len(rude)} 句有礼貌用语"
     if share >= standards.limit("politeness", "share"):
         return Outcome(score=min(1.0, 2 * share), note=note)

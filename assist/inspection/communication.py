@@ -10,7 +10,9 @@ from assist.inspection.view import Outcome, View, is_question, pairs
 
 __all__ = ["asks_again", "repetition", "script", "understanding"]
 
-_CLOSING = re.compile(r"祝(?:您|你)|不客气|谢|辛苦|在的|欢迎|久等|慢走|再见")
+_CLOSING = re.compile(
+    r"祝(?:您|你)|不客气|谢|辛苦|在的|欢迎|久等|慢走|再见|随时|荣幸|还有(?:没有)?(?:什么|其他|别的)"
+)
 _SLOT = re.compile(r"\[[^\]]{1,6}\]|\d+")
 # A plain yes or no takes the question up as well.
 _YES_OR_NO = re.compile(r"(?:您好|你好|亲+|在的|[,。!~ ])*(?:不?(?:能|可以|是|行|会|对|需要|支持)|没?有|没)")
@@ -50,8 +52,9 @@ def understanding(view: View) -> Outcome:
         restated = bool(pairs(asked) & pairs(said)) or bool(_YES_OR_NO.match(said))
         clarified = bool(view.says(first, "clarifying"))
         met += restated or bool(wanted & given) or clarified
-        if wanted and given and not wanted & given and not restated and not clarified:
-            faults.setdefault(first, (first, None, "客户问的和客服答的不是一件事"))
+        apart = wanted and given and not wanted & given and not restated and not clarified
+        if apart and _asks_on(view, place, asked):
+            faults.setdefault(first, (first, None, "客户问的和客服答的不是一件事，客户只好再问"))
     if not asked_in_all and not faults:
         return Outcome(judged=False, note="客户没有提问")
     found = tuple(
@@ -60,6 +63,15 @@ def understanding(view: View) -> Outcome:
     )
     note = f"{asked_in_all} 个问题中 {met} 个有复述、对应或追问"
     return Outcome(found, score=None if found or not asked_in_all else met / asked_in_all, note=note)
+
+
+def _asks_on(view: View, place: int, asked: str) -> bool:
+    """Whether the customer comes back to the question, or is at odds, in the turns after the answer."""
+    if place + 1 == len(view.exchanges):
+        return False
+    after = view.exchanges[place + 1].customer
+    again = any(pairs(asked) & pairs(view.texts[index]) for index in after)
+    return again or any(view.says(index, "misunderstood") or view.says(index, "unsolved") for index in after)
 
 
 def script(view: View, library: NearestScript | None) -> Outcome:
@@ -105,6 +117,8 @@ def repetition(view: View) -> Outcome:
             twin = next((at for at, other in seen if _jaccard(own, other) >= alike), None)
             seen.append((index, own))
             if twin is None or twin in reported or sum(char.isalnum() for char in bare) < length:
+                continue
+            if index and view.turns[index - 1].role == "customer" and view.acknowledges(index - 1):
                 continue
             reported |= {twin, index}
             advice = "针对客户这一句回答；还没结果就说查到哪一步了"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from assist.inspection.view import pairs, plain
+from assist.inspection.view import is_question, pairs, plain
 
 __all__ = ["Check", "PassageCheck", "Quantity", "Verdict", "quantities"]
 
@@ -212,9 +212,13 @@ class PassageCheck:
 
 def _content(text: str) -> set[str]:
     """What can tell a topic: pairs of letters but for pronouns, particles and digits; units and sizes."""
-    found = {pair for part in _IDLE.split(text) for pair in pairs(part) if not pair.isdigit()}
     units = {f"#{one.unit}" for one in quantities(text)} | {f"#{one}" for one in _LABEL.findall(text)}
-    return {pair for pair in found if pair[0] not in _COMMON and pair[1] not in _COMMON} | units
+    return _pairs(text) | units
+
+
+def _pairs(text: str) -> set[str]:
+    found = {pair for part in _IDLE.split(text) for pair in pairs(part) if not pair.isdigit()}
+    return {pair for pair in found if pair[0] not in _COMMON and pair[1] not in _COMMON}
 
 
 def _compare(statement: _Statement, asked: str, said: str) -> tuple[int, Verdict] | None:
@@ -227,9 +231,9 @@ def _compare(statement: _Statement, asked: str, said: str) -> tuple[int, Verdict
         words = clause.group()
         for quantity in quantities(words):
             same = [one for one in truth if one.unit == quantity.unit]
-            rest = _content(words[: quantity.start] + " " + words[quantity.end :])
-            # The number speaks of the statement's thing, or is all that the answer says.
-            if not same or (rest and not rest & statement.pairs):
+            rest = _pairs(words[: quantity.start] + " " + words[quantity.end :])
+            # The number speaks of the statement's thing, or is all that the answer says of what was asked.
+            if not same or not (rest or _pairs(asked)) & statement.pairs:
                 continue
             span = (clause.start() + quantity.start, clause.start() + quantity.end)
             fits = any(quantity.fits(one) for one in same)
@@ -261,15 +265,14 @@ def _by_negation(statement: _Statement, asked: str, said: str) -> tuple[int, Ver
     for clause in _CLAUSE.finditer(said):
         words = _ASKED.sub("", clause.group())
         no, yes = _NO.search(words), _YES.search(words)
-        if not (no or yes):
+        if not (no or yes) or is_question(clause.group()):
             continue
         # The answer's clause names the thing, or it is a bare yes or no to a question that does.
         bare = len(words.strip()) <= 6
-        about = f"{asked} {words}" if bare or _content(words) & statement.subject else words
-        if not _meets(statement.predicate, about):
+        about = f"{asked} {words}" if bare or _pairs(words) & statement.subject else words
+        if not _meets(statement.predicate, about, whole=not statement.special):
             continue
-        named = bool(_content(f"{asked} {said}") & statement.subject)
-        if not named:
+        if not _pairs(f"{asked} {said}") & statement.subject:
             continue
         same = bool(no) == statement.negated
         kind: Literal["support", "contradiction"] = "support" if same else "contradiction"
@@ -277,8 +280,12 @@ def _by_negation(statement: _Statement, asked: str, said: str) -> tuple[int, Ver
     return None
 
 
-def _meets(predicate: str, text: str) -> bool:
-    """Whether a text speaks of what a statement affirms or denies: its last pair, or half of its letters."""
+def _meets(predicate: str, text: str, *, whole: bool) -> bool:
+    """Whether a text speaks of what a statement affirms or denies: its last pair, or half of its letters; for
+    a statement without a subject of its own (`whole`) half of its pairs."""
+    own = pairs(predicate)
+    if whole and len(own) > 1:
+        return 2 * len(own & pairs(text)) >= len(own)
     letters = [char for char in predicate if char.isalnum() and char not in _COMMON]
     if not letters:
         return True

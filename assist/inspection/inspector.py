@@ -67,17 +67,15 @@ class Inspector:
         return self.inspect_many([request])[0]
 
     def inspect_many(self, requests: Sequence[InspectRequest]) -> list[Inspection]:
-        """Judge conversations, in their order; the emotion model reads all their turns in one call."""
-        feelings: Sequence[Feelings] | None = None
-        if self._read is not None:
-            texts = [turn.text for request in requests for turn in request.turns]
-            feelings = self._read(texts) if texts else []
-            if len(feelings) != len(texts):
-                raise ValueError(f"read_emotion: answered {len(feelings)} of {len(texts)} texts")
-        found, taken = [], 0
+        """Judge conversations, in their order; the emotion model reads every different text once, in one call.
+
+        Raises:
+            ValueError: `read_emotion` did not answer for every text.
+        """
+        feelings = None if self._read is None else _feelings(self._read, requests)
+        found = []
         for request in requests:
-            own = None if feelings is None else feelings[taken : taken + len(request.turns)]
-            taken += len(request.turns)
+            own = None if feelings is None else [feelings[turn.text] for turn in request.turns]
             found.append(self._inspect(View(request, self.standards, own)))
         return found
 
@@ -150,6 +148,15 @@ class Inspector:
             return None
         left = 1.0 - sum(self.standards.penalties[one.severity] for one in findings)
         return max(0.0, min(left, 1.0 if outcome.score is None else outcome.score))
+
+
+def _feelings(read: ReadEmotion, requests: Sequence[InspectRequest]) -> dict[str, Feelings]:
+    # Canned answers come again and again in a log.
+    texts = list(dict.fromkeys(turn.text for request in requests for turn in request.turns))
+    answers = read(texts) if texts else []
+    if len(answers) != len(texts):
+        raise ValueError(f"read_emotion: answered {len(answers)} of {len(texts)} texts")
+    return dict(zip(texts, answers, strict=True))
 
 
 def _mean(scores: Sequence[tuple[float, float]]) -> float | None:

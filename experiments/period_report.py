@@ -81,9 +81,8 @@ def behaviours_of(read: Sequence[ReadChat]) -> list[Behaviour]:
 
 
 def inspections_of(read: Sequence[ReadChat], predictor: Predictor) -> list[Inspection]:
-    """Every chat with a turn of the agent, inspected: feelings and alerts of customers as they were read, the
-    tone of the agents' words by the emotion model. Without knowledge and scripts, accuracy and conformity are not
-    judged."""
+    """Every chat with a turn of the agent, inspected: customers as they were read, the agents' tone by the emotion
+    model. Without knowledge and scripts, accuracy and conformity are not judged."""
 
     def tones(texts: Sequence[str]) -> list[dict[str, float]]:
         found: list[dict[str, float]] = []

@@ -1,4 +1,7 @@
-"""Routing and triage: whom a message goes to and how soon, and signs of flooding, harassment and fraud."""
+"""Routing and triage: which agent takes a chat, which signals it shows, which open messages ask the same.
+
+Everything here is a pure function of what it is given and of a versioned file of rules (data/routing.yaml).
+"""
 
 from __future__ import annotations
 

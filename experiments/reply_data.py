@@ -38,7 +38,12 @@ class Pairs:
     def take(self, rows: NDArray[np.int64]) -> Pairs:
         """Some of the pairs, over the same texts."""
         return Pairs(
-            self.queries, self.replies, self.query[rows], self.reply[rows], self.answers[rows], self.group[rows]
+            self.queries,
+            self.replies,
+            self.query[rows],
+            self.reply[rows],
+            self.answers[rows],
+            self.group[rows],
         )
 
 
@@ -79,4 +84,3 @@ def query_folds(pairs: Pairs, folds: int, seed: int) -> list[NDArray[np.int64]]:
     fold = np.random.default_rng(seed).permutation(len(names)) % folds
     place = fold[key[pairs.query]]
     return [np.flatnonzero(place == number) for number in range(folds)]
-

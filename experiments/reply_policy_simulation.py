@@ -204,7 +204,8 @@ def learning(desks: int, rounds: int, each: int, seed: int) -> dict[str, list[fl
                     scores = _scores(desk.shown_by, tallies)
             curves.append(curve)
     return {
-        name: [round(value, 4) for value in np.mean(curves, axis=0).tolist()] for name, curves in found.items()
+        name: [round(value, 4) for value in np.mean(curves, axis=0).tolist()]
+        for name, curves in found.items()
     }
 
 
@@ -245,7 +246,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rest = (f"{row[key]:.0%}" if key in row else "" for key in ("covered", "says_better"))
         table.add_row(name, f"{row['bias']:+.3f}", f"{row['rmse']:.3f}", *rest)
     console = Console()
-    console.print(f"{figures['desks']} desks, {figures['answers']} answers each; true gain {figures['true_gain']:+.3f}")
+    console.print(
+        f"{figures['desks']} desks, {figures['answers']} answers each; true gain {figures['true_gain']:+.3f}"
+    )
     console.print(table)
     worth = Table("way of learning", "at first", f"after {each * (rounds - 1)} answers")
     for name, curve in curves.items():

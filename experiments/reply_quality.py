@@ -27,7 +27,15 @@ from experiments.reply_data import BEIKE, Pairs, datasets_folder, query_folds, r
 from experiments.reply_vectors import Vectors, champion_embed, champion_name, kept_vectors, pretrained_embed
 from training.replies import PairRows, RerankConfig, best_threshold, logits_of, train_reranker
 
-__all__ = ["bm25_scores", "cross_validate", "evaluate", "main", "pair_rows", "reciprocal_ranks", "view_scores"]
+__all__ = [
+    "bm25_scores",
+    "cross_validate",
+    "evaluate",
+    "main",
+    "pair_rows",
+    "reciprocal_ranks",
+    "view_scores",
+]
 
 Floats = NDArray[np.floating[Any]]
 Scorer = Callable[[NDArray[np.int64], NDArray[np.int64]], tuple[Floats, float]]
@@ -139,9 +147,7 @@ def cross_validate(pairs: Pairs, scorers: Mapping[str, Scorer], folds: int, seed
     }
 
 
-def view_scores(
-    pairs: Pairs, exported: Path
-) -> tuple[dict[str, tuple[Vectors, Vectors]], dict[str, Floats]]:
+def view_scores(pairs: Pairs, exported: Path) -> tuple[dict[str, tuple[Vectors, Vectors]], dict[str, Floats]]:
     """Vectors of both sides by encoder, and the scores of what learns nothing of the pairs."""
     name = champion_name(exported)
     vectors = {
@@ -176,7 +182,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scorers |= {name: fixed(pairs, values) for name, values in scores.items()}
     config = RerankConfig()
     for encoder, (query, reply) in vectors.items():
-        scorers[f"reranker on the {encoder} encoder"] = learnt(pair_rows(pairs, query, reply), config, pairs.query)
+        scorers[f"reranker on the {encoder} encoder"] = learnt(
+            pair_rows(pairs, query, reply), config, pairs.query
+        )
     figures = cross_validate(pairs, scorers, options.folds, options.seed)
     table = Table("method", "F1", "± sd", "precision", "recall", "MRR", "± sd")
     for name, row in figures.items():

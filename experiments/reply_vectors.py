@@ -86,9 +86,7 @@ def pretrained_embed(texts: Sequence[str], prefix: str) -> Vectors:
     return _unit(out)
 
 
-def kept_vectors(
-    name: str, texts: Sequence[str], make: Callable[[Sequence[str]], Vectors]
-) -> Vectors:
+def kept_vectors(name: str, texts: Sequence[str], make: Callable[[Sequence[str]], Vectors]) -> Vectors:
     """Vectors of `texts` from the cache, or else made now and kept; float32 [texts, width]."""
     digest = hashlib.sha256("\x00".join(texts).encode()).hexdigest()[:16]
     path = CACHE / f"{name}-{digest}.npy"

@@ -81,7 +81,11 @@ def test_estimates_find_the_value_of_the_other_policy():
     _, log, truth = world(20_000, 1)
     found = estimate(log, clip=50)
     assert abs(found.shown - truth) > 0.3  # what was shown is no guide
-    for value, half in ((found.ips, found.ips_half), (found.snips, found.snips_half), (found.dr, found.dr_half)):
+    for value, half in (
+        (found.ips, found.ips_half),
+        (found.snips, found.snips_half),
+        (found.dr, found.dr_half),
+    ):
         assert abs(value - truth) < 2 * half
         assert half < 0.06
 

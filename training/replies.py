@@ -10,6 +10,7 @@ both measured).
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ from data.reply_features import EXTRAS, PairView, Side
 
 __all__ = [
     "PairRows",
-    "RerankConfig",
     "ReplyModule",
     "ReplyNetwork",
+    "RerankConfig",
     "best_threshold",
     "logits_of",
     "train_reranker",
@@ -132,7 +133,9 @@ class ReplyNetwork(nn.Module):
 class ReplyModule(pl.LightningModule):
     """Trains one view of a `ReplyNetwork` with cross-entropy."""
 
-    def __init__(self, network: ReplyNetwork, view: str, config: RerankConfig, steps: int, prior: float) -> None:
+    def __init__(
+        self, network: ReplyNetwork, view: str, config: RerankConfig, steps: int, prior: float
+    ) -> None:
         super().__init__()
         self.network, self.view, self.config, self.steps = network, view, config, steps
         self.bias = nn.Parameter(torch.tensor(float(np.log(prior / (1 - prior)))))
@@ -215,6 +218,8 @@ def _fit_view(network: ReplyNetwork, view: str, collator: _Collator, config: Rer
     )
     prior = float(np.clip(collator.rows.answers.mean(), 0.01, 0.99))
     module = ReplyModule(network.train(), view, config, epochs * len(loader), prior)
+    # A fit takes seconds, and there are many in a cross-validation: what Lightning says of each is noise.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     trainer = pl.Trainer(
         max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
         enable_model_summary=False, enable_progress_bar=False, gradient_clip_val=1.0,

@@ -84,9 +84,7 @@ def _inputs(network: ReplyNetwork, pairs: int, grams: int) -> dict[str, Any]:
     sides = [random.normal(size=(pairs, width)).astype(np.float32) for _ in range(2)]
     unit = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in sides]
     ids = random.integers(0, network.grams.num_embeddings, (pairs, grams))
-    return dict(
-        zip(_NAMES, (*unit, random.random((pairs, len(EXTRAS)), np.float32), ids), strict=True)
-    )
+    return dict(zip(_NAMES, (*unit, random.random((pairs, len(EXTRAS)), np.float32), ids), strict=True))
 
 
 def _check(network: ReplyNetwork, path: Path) -> None:

@@ -163,7 +163,12 @@ class ScriptIndex:
                 assigned[first:last] = start
             else:
                 means = faiss.Kmeans(
-                    self.width, count, niter=6, spherical=True, seed=7, max_points_per_centroid=_TRAIN_PER_CELL
+                    self.width,
+                    count,
+                    niter=6,
+                    spherical=True,
+                    seed=7,
+                    max_points_per_centroid=_TRAIN_PER_CELL,
                 )
                 means.train(part)
                 centroids.extend(means.centroids)
@@ -236,7 +241,7 @@ class ScriptIndex:
         by_words = by_words[lexical[by_words] > 0]
         by_words = by_words[np.argsort(-lexical[by_words], kind="stable")]
         bm25 = {int(numbers[place]): float(lexical[place]) for place in by_words}
-        cosine = self._nearest(vector, wanted, 2 * count, cannot) if vector is not None else {}
+        cosine = self.nearest(vector, wanted, 2 * count, cannot) if vector is not None else {}
         fused: dict[int, float] = {}
         for ranking in (bm25, cosine):
             for rank, number in enumerate(ranking):
@@ -251,21 +256,27 @@ class ScriptIndex:
             if absent:
                 values = self.vectors(absent) @ np.asarray(vector, np.float32)
                 cosine |= dict(zip(absent, values.tolist(), strict=True))
-        return [
-            Hit(number, cosine.get(number, 0.0), bm25.get(number, 0.0), fused[number]) for number in best
-        ]
+        return [Hit(number, cosine.get(number, 0.0), bm25.get(number, 0.0), fused[number]) for number in best]
 
-    def _nearest(
-        self, vector: Vectors, wanted: Sequence[str], count: int, cannot: int
+    def nearest(
+        self, vector: Vectors, categories: Sequence[str], count: int, cannot: int = 0
     ) -> dict[int, float]:
+        """The nearest scripts of these categories, by number their cosine, nearest first.
+
+        Args:
+            cannot: as for `search`.
+
+        Raises:
+            ValueError: the vector has another width than the scripts'.
+        """
         query = np.ascontiguousarray(vector, np.float32).reshape(1, -1)
         if query.shape[1] != self.width:
             raise ValueError(
                 f"embedding: has {query.shape[1]} numbers, the scripts' {self.width}; one encoder makes both"
             )
-        cells = np.concatenate([self._cells[name] for name in wanted])
+        cells = np.concatenate([self._cells[name] for name in categories])
         near = self._centroids[cells] @ query[0]
-        places = np.argsort(-near, kind="stable")[: max(_PROBE, len(wanted))]
+        places = np.argsort(-near, kind="stable")[: max(_PROBE, len(categories))]
         chosen = np.full((1, self._dense.nprobe), -1, np.int64)
         chosen[0, : len(places)] = cells[places]
         distances = np.zeros(chosen.shape, np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from assist.scripts.schema import Reason
 
 __all__ = ["CONDITION_NAMES", "Ranked", "RankingSettings", "fitting_tones", "rank", "searched_categories"]
 
+Kind = Literal["category", "similarity", "lexical", "reranker", "feedback", "emotion", "condition", "tone"]
 CONDITION_NAMES: Mapping[str, str] = {
     "unpaid": "还没付款", "paid_unshipped": "已付款未发货", "shipped": "已发货", "signed": "已签收",
     "returning": "退货中", "refunding": "退款中", "in_stock": "有货", "out_of_stock": "缺货",
@@ -71,9 +73,15 @@ class Ranked:
     base: float
     """Without feedback."""
     score: float
-    reasons: list[Reason] = field(default_factory=list)
+    why: list[tuple[Kind, str, float]] = field(default_factory=list)
+    """Kind, words and value of its reasons."""
     unknown: tuple[str, ...] = ()
     """Conditions that the agent must check."""
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """Why it stands where it stands."""
+        return [Reason(kind=kind, zh=zh, value=round(value, 4)) for kind, zh, value in self.why]
 
 
 def searched_categories(
@@ -149,7 +157,11 @@ def rank(
 
 
 def _logits(
-    index: ScriptIndex, text: str, vector: NDArray[np.float32] | None, hits: Sequence[Hit], reranker: Reranker | None
+    index: ScriptIndex,
+    text: str,
+    vector: NDArray[np.float32] | None,
+    hits: Sequence[Hit],
+    reranker: Reranker | None,
 ) -> NDArray[np.float32] | None:
     if reranker is None or vector is None or not hits:
         return None
@@ -167,36 +179,36 @@ def _ranked(
     lift: tuple[float, float] | None,
     settings: RankingSettings,
 ) -> Ranked:
-    reasons: list[Reason] = []
+    why: list[tuple[Kind, str, float]] = []
     base = 0.0
     probability = categories.get(script.category or "")
     if probability is not None:
         base += settings.category * math.log(max(probability, 1e-3))
-        reasons.append(Reason(kind="category", zh="客户要办的事属于这一类", value=round(probability, 4)))
+        why.append(("category", "客户要办的事属于这一类", probability))
     if logit is not None:
         base += settings.reranker * logit
-        reasons.append(Reason(kind="reranker", zh="重排模型认为这句答得上", value=round(logit, 4)))
+        why.append(("reranker", "重排模型认为这句答得上", logit))
     else:
         base += settings.cosine * hit.cosine + settings.lexical * hit.lexical
     if hit.cosine > 0:
-        reasons.append(Reason(kind="similarity", zh="和客户的话意思相近", value=round(hit.cosine, 4)))
+        why.append(("similarity", "和客户的话意思相近", hit.cosine))
     if hit.lexical > 0:
-        reasons.append(Reason(kind="lexical", zh="和客户的话用词相近", value=round(hit.lexical, 4)))
+        why.append(("lexical", "和客户的话用词相近", hit.lexical))
     holds = [name for name in script.when if condition_bits((name,)) & known]
     unknown = tuple(name for name in script.when if name not in holds)
     added = settings.fits * len(holds) + settings.unknown * len(unknown)
     base += added
     if holds:
         names = "、".join(CONDITION_NAMES[name] for name in holds)
-        reasons.append(Reason(kind="condition", zh=f"符合订单情况：{names}", value=round(added, 4)))
+        why.append(("condition", f"符合订单情况：{names}", added))
     if script.tone in tones:
         base += settings.tone
-        reasons.append(Reason(kind="tone", zh="语气合适", value=settings.tone))
+        why.append(("tone", "语气合适", settings.tone))
     score = base
     if lift is not None:
         score += settings.feedback * lift[0]
-        reasons.append(Reason(kind="feedback", zh="客服用这句的比例", value=round(lift[1], 4)))
-    return Ranked(hit.number, script, base, score, reasons, unknown)
+        why.append(("feedback", "客服用这句的比例", lift[1]))
+    return Ranked(hit.number, script, base, score, why, unknown)
 
 
 def _unlike(index: ScriptIndex, ranked: Sequence[Ranked], alike: float) -> list[Ranked]:

@@ -178,7 +178,7 @@ class Recommender:
             context=[Turn(turn.role, turn.text) for turn in request.context],
             values=values,
         )
-        reasons = list(one.reasons)
+        reasons = one.reasons
         if any(part.stage == "soothing" for part in reply.parts):
             reasons.append(Reason(kind="emotion", zh="客户情绪不好，先安抚再答", value=float(reading.alert)))
         check = [*reply.notes, *(f"请确认：{CONDITION_NAMES[name]}" for name in one.unknown)]

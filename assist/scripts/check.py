@@ -87,6 +87,9 @@ def report(library: Library, sample: int, seed: int = 0) -> dict[str, Any]:
         "solutions": {key: len(scripts) for key, scripts in library.by_category.items()},
         "replies_calm": calm,
         "replies_calm_total": sum(calm.values()),
+        "naive_calm_product": len(library.solutions)
+        * sum(0 in part.alerts for part in library.openings)
+        * sum(0 in part.alerts for part in library.closings),
         "replies_angry_red": sum(count_replies(composer, 3, "angry").values()),
         "sample": {"size": sample, "seed": seed, "different": different},
         "findings": dict(Counter(issue.rule for issue in [*alone, *(one for one, _ in composed)])),
@@ -121,7 +124,10 @@ def _print(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     counts = ", ".join(f"{count} {kind}" for kind, count in result["scripts"].items())
     console.print(f"scripts: {counts}")
-    console.print(f"distinct calm replies (opening, solution, closing): {result['replies_calm_total']:,}")
+    console.print(
+        f"distinct calm replies (opening, solution, closing): {result['replies_calm_total']:,} "
+        f"of {result['naive_calm_product']:,} combinations"
+    )
     console.print(f"distinct replies to an angry customer at red alert: {result['replies_angry_red']:,}")
     sample = result["sample"]
     console.print(f"sample: {sample['size']:,} composed, {sample['different']:,} of them different")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -76,7 +76,7 @@ _CLAUSE = re.compile(r"[^,。;!?\n]+")
 _SENTENCE = re.compile(r"[^。;!?\n]+")
 _LABEL = re.compile(r"(?<![a-z0-9])(\d?x*[sml])(?![a-z])")
 _NO = re.compile(
-    r"不(?:能|可以|支持|行|会|要|用|带|收|包|退|补|算|单独|适合|接受|开)|没有|没法|无法|不$|不了"
+    r"不(?:能|可以|支持|行|会|要|用|带|收|包|退|补|算|单独|适合|接受|开)|没有(?!看|收|查|找)|没法|无法|不$|(?<!到)(?<!少)不了"
 )
 _YES = re.compile(
     r"(?<!不)(?<!不是)(?:能(?!不能|看)|可以(?!不可以)|支持|行的?|会(?!不会)|有(?!没有)|带|包|都(?:能|可以|包|行)"
@@ -84,7 +84,10 @@ _YES = re.compile(
 )
 _ASKED = re.compile(r"能不能|可不可以|有没有|会不会|是不是|要不要|行不行|支不支持")
 _COMMON = set("的了吗呢吧啊是在有我你您这那个就都也还和跟与去说想问下好请亲哦呀什么怎么多少可以能会不要没对")
-_IDLE = re.compile(r"支持|可以")
+_IDLE = re.compile(r"支持|可以|客服|我们|商家|店铺|本店|仓库")
+_CELL = re.compile(r"[^,:]{1,12}:([^,。;]+)")
+# How long something has taken already is no fact of the shop.
+_PASSED = re.compile(r"(?:等|拖|过|用|花|晚|迟|超)了?$")
 _THANKS = re.compile(r"[^,。;!?\n]*(?:感谢|谢谢|祝您|不客气)[^,。;!?\n]*")
 _UNKNOWN = 1.0
 _CONDITION = re.compile(r"如果|要是|质量问题|开线|坏了|破损|的话")
@@ -155,29 +158,10 @@ class PassageCheck:
         self._statements: list[_Statement] = []
         self._holders: dict[str, list[int]] = {}
         for passage in passages:
-            text = plain(passage)
-            subject = next(iter(_CLAUSE.findall(text)), "")
-            numbers = tuple(quantities(text))
-            for sentence in _SENTENCE.finditer(text):
-                cited = passage[sentence.start() : sentence.end()].strip()
-                for clause in _CLAUSE.findall(sentence.group()):
-                    own = frozenset(_content(clause) | _content(subject[:8] if clause != subject else ""))
-                    for pair in own:
-                        self._holders.setdefault(pair, []).append(len(self._statements))
-                    modal = _NO.search(clause) or _YES.search(clause)
-                    before = _content(clause[: modal.start()]) if modal else own
-                    self._statements.append(
-                        _Statement(
-                            cited=cited,
-                            clause=clause.strip(),
-                            pairs=own,
-                            subject=frozenset(before or own),
-                            special=bool(before) and modal is not None,
-                            predicate=clause[modal.end() :] or modal.group()[-1] if modal else "",
-                            negated=bool(_NO.search(clause)),
-                            numbers=numbers,
-                        )
-                    )
+            for one in _statements(passage):
+                for pair in one.pairs:
+                    self._holders.setdefault(pair, []).append(len(self._statements))
+                self._statements.append(one)
         total = len(self._statements) or 1
         self._weights = {pair: math.log(1 + total / len(own)) for pair, own in self._holders.items()}
         self._totals = [self._weigh(one.pairs) for one in self._statements]
@@ -210,6 +194,47 @@ class PassageCheck:
         return sum(self._weights.get(pair, 0.0) for pair in found)
 
 
+def _statements(passage: str) -> Iterator[_Statement]:
+    text = plain(passage)
+    # A first line of its own is the path of titles; its last parts say what the passage is about.
+    title, line, body = text.partition("\n")
+    begin = len(title) + 1 if line else 0
+    titled = " ".join(title.split(" > ")[-2:]) if line else next(iter(_CLAUSE.findall(text)), "")[:8]
+    about, numbers = _pairs(titled), tuple(quantities(text))
+    for sentence in _SENTENCE.finditer(body if line else text):
+        cells = _CELL.findall(sentence.group())
+        for clause in _CLAUSE.findall(sentence.group()):
+            if is_question(clause):
+                continue
+            modal = _NO.search(clause) or _YES.search(clause)
+            before = _pairs(clause[: modal.start()]) if modal else set()
+            # A row of a table speaks of what its first cell names.
+            before = _pairs(cells[0]) if len(cells) > 1 else before
+            own = _content(clause)
+            yield _Statement(
+                cited=passage[begin + sentence.start() : begin + sentence.end()].strip(),
+                clause=clause.strip(),
+                pairs=frozenset(own | about | before),
+                subject=frozenset(before or (about if line else own)),
+                special=bool(before),
+                predicate=_predicate(clause, modal) if modal else "",
+                negated=bool(_NO.search(clause)),
+                numbers=numbers,
+            )
+
+
+def _predicate(clause: str, modal: re.Match[str]) -> str:
+    """What is affirmed or denied: after the yes or no (不能机洗), in it (不退), or before it (改不了)."""
+    for words in (
+        clause[modal.end() :],
+        modal.group()[-1],
+        clause[max(0, modal.start() - 1) : modal.start()],
+    ):
+        if any(char.isalnum() and char not in _COMMON for char in words):
+            return words
+    return ""
+
+
 def _content(text: str) -> set[str]:
     """What can tell a topic: pairs of letters but for pronouns, particles and digits; units and sizes."""
     units = {f"#{one.unit}" for one in quantities(text)} | {f"#{one}" for one in _LABEL.findall(text)}
@@ -232,6 +257,8 @@ def _compare(statement: _Statement, asked: str, said: str) -> tuple[int, Verdict
         for quantity in quantities(words):
             same = [one for one in truth if one.unit == quantity.unit]
             rest = _pairs(words[: quantity.start] + " " + words[quantity.end :])
+            if _PASSED.search(words[: quantity.start]):
+                continue
             # The number speaks of the statement's thing, or is all that the answer says of what was asked.
             if not same or not (rest or _pairs(asked)) & statement.pairs:
                 continue
@@ -288,7 +315,7 @@ def _meets(predicate: str, text: str, *, whole: bool) -> bool:
         return 2 * len(own & pairs(text)) >= len(own)
     letters = [char for char in predicate if char.isalnum() and char not in _COMMON]
     if not letters:
-        return True
+        return False
     if len(letters) > 2 and "".join(letters[-2:]) in text:
         return True
     return 2 * sum(char in text for char in letters) >= len(letters)

@@ -67,7 +67,7 @@ class Inspector:
         return self.inspect_many([request])[0]
 
     def inspect_many(self, requests: Sequence[InspectRequest]) -> list[Inspection]:
-        """Judge conversations, in their order; the emotion model reads every different text once, in one call.
+        """Judge conversations, in their order; the emotion model reads each text once, in one call.
 
         Raises:
             ValueError: `read_emotion` did not answer for every text.

@@ -160,7 +160,7 @@ def _bare(
 
 
 def _plain(passages: Sequence[Stored]) -> Callable[[str], NDArray[np.float32]]:
-    """BM25 over characters and pairs of them, of title, headings and text, all alike; no synonyms, no pinyin."""
+    """BM25 over characters and pairs of them, of title, headings and text; no synonyms, no pinyin."""
     flat = [
         Stored(
             passage.number, passage.revision, passage.document, passage.version, "", passage.kind, (),

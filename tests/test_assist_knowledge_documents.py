@@ -89,7 +89,9 @@ def test_merged_cells_and_dates_of_a_sheet(tmp_path):
 
 
 def test_html_ignores_scripts_comments_and_joins_inline():
-    page = "<body><h1>退换</h1><!-- 内部 --><script>x()</script><p>七天<b>无理由</b>退</p><ul><li>一</li></ul>"
+    page = (
+        "<body><h1>退换</h1><!-- 内部 --><script>x()</script><p>七天<b>无理由</b>退</p><ul><li>一</li></ul>"
+    )
     blocks = read_blocks(page.encode(), ".html")
     assert [(block.headings, "".join(block.text.split()), block.kind) for block in blocks] == [
         (("退换",), "七天无理由退", "text"),

@@ -123,7 +123,9 @@ def test_kinds_narrow(base):
     assert {one.kind for one in found} <= {"操作指南"}
 
 
-@pytest.mark.parametrize("question", ["你们招人吗", "今天北京下雨没", "asdfgh", "？？？", "😀", "能帮我写首诗吗"])
+@pytest.mark.parametrize(
+    "question", ["你们招人吗", "今天北京下雨没", "asdfgh", "？？？", "😀", "能帮我写首诗吗"]
+)
 def test_what_nobody_wrote_is_not_answered(base, question):
     assert search(base, question).status != "found"
 
@@ -147,7 +149,9 @@ def test_vectors_lift_what_words_miss(base, tmp_path):
     """An encoder that knows that two texts mean one thing makes the passage the first."""
 
     def embed(texts):
-        return np.array([[1, 0] if "蒸汽" in text or "呜呜" in text else [0, 1] for text in texts], np.float32)
+        return np.array(
+            [[1, 0] if "蒸汽" in text or "呜呜" in text else [0, 1] for text in texts], np.float32
+        )
 
     path = tmp_path / "knowledge.sqlite"
     knowledge_import(path=path)

@@ -75,7 +75,9 @@ def test_a_correction_counts_from_its_import_and_gets_a_name(folder, store):
 
 def test_an_expired_version_does_not_bring_its_forerunner_back(folder, store):
     write(folder, "old.md", 7, id="promotion", valid_from="2026-01-01")
-    write(folder, "new.md", 30, version="2", id="promotion", valid_from="2026-11-01", valid_until="2026-11-11")
+    write(
+        folder, "new.md", 30, version="2", id="promotion", valid_from="2026-11-01", valid_until="2026-11-11"
+    )
     import_folder(store, folder, on=date(2026, 1, 1))
     assert said(store, "2026-11-11") == [("2", "签收后 30 天内可以退货。")]
     assert said(store, "2026-11-12") == []
@@ -115,9 +117,12 @@ def test_unanswered_questions_are_masked_counted_and_listed(folder, store):
         (2, "你们招聘司机吗 电话[手机]"),
         (1, "招聘厨师吗"),
     ]
-    assert b"13812345678" not in store.path.read_bytes() + store.path.with_name(
-        store.path.name + "-wal"
-    ).read_bytes() if store.path.with_name(store.path.name + "-wal").exists() else store.path.read_bytes()
+    assert (
+        b"13812345678"
+        not in store.path.read_bytes() + store.path.with_name(store.path.name + "-wal").read_bytes()
+        if store.path.with_name(store.path.name + "-wal").exists()
+        else store.path.read_bytes()
+    )
     assert knowledge_unanswered(store.path)[0].startswith("    2  20")
     assert store.settle("招聘厨师吗")
     assert len(base.unanswered()) == 1

@@ -16,7 +16,7 @@ from rapidfuzz.fuzz import ratio
 
 from assist.knowledge.index import Index, Unit, concept
 from assist.knowledge.pinyin import split_letters, syllables
-from assist.knowledge.terms import bigrams, fold, runs, single, strip_talk
+from assist.knowledge.terms import FUNCTION_CHARACTERS, bigrams, fold, runs, single, strip_talk
 
 __all__ = ["Question", "read_question"]
 
@@ -88,11 +88,11 @@ def _characters(run: str, start: int, index: Index) -> list[Unit]:
     for offset, character in enumerate(run):
         place = start + offset
         alone = len(run) == 1
-        units.append(
-            Unit({single(character): 0.7 if alone else 0.5}, place, place + 1, 0.6 if alone else _SINGLE)
-        )
+        if character not in FUNCTION_CHARACTERS:
+            alike = {single(character): 0.7 if alone else 0.5}
+            units.append(Unit(alike, place, place + 1, 0.6 if alone else _SINGLE))
         pair = run[offset : offset + 2]
-        if len(pair) == 2:
+        if len(pair) == 2 and (pair in index.postings or not FUNCTION_CHARACTERS & set(pair)):
             worth = _SOUND_OF_KNOWN if pair in index.postings else _SOUND_OF_UNKNOWN
             alternatives = {like: worth for like in index.sounds.get(" ".join(syllables(pair)), ())}
             units.append(Unit(alternatives | {pair: 1.0}, place, place + 2))

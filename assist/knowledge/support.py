@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from assist.knowledge.terms import Synonyms, fold, strip_talk
+from assist.knowledge.terms import FUNCTION_CHARACTERS, Synonyms, fold, strip_talk
 
 __all__ = ["Problem", "check_sentence"]
 
@@ -21,15 +21,27 @@ _ENOUGH = 0.62
 _ALIKE = 0.5
 """Shared bigrams from which two clauses speak of one thing."""
 _CLAUSE = re.compile(r"[^，,；;。！？!?：:、\n]+")
+_SENTENCE = re.compile(r"[^。！？!?\n]+")
 _UNITS = (
-    "个工作日|工作日|小时|分钟|个月|月|天|日|年|岁|层|升|毫升|米|厘米|毫米|公斤|克|千克|元|块|件|套|折|瓦|"
-    "伏|赫兹|度|次|档|斤|倍|步|个|把|根|只|条|包|勺|张|份|%|点|支|分|kg|ml|cm|mm|w|v|l|k"
+    "个工作日|工作日|小时|分钟|个月|月|天|日|年|岁|层|升|毫升|米|厘米|毫米|公斤|克|千克|元|块|件|套|折|"
+    "瓦|伏|赫兹|度|次|档|斤|倍|步|个|把|根|只|条|包|勺|张|份|%|点|支|分|kg|ml|cm|mm|w|v|l|k"
 )
 _NUMBER = re.compile(rf"(?<![a-z\d.])(\d+(?:\.\d+)?)\s*({_UNITS})?", re.I)
+_RANGE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:到|至|-|~|×)\s*\d")
 _SAME_UNIT = {
-    "个工作日": "工作日", "个月": "月", "日": "天", "块": "元", "千克": "公斤", "kg": "公斤", "ml": "毫升", "cm": "厘米",
-    "mm": "毫米", "w": "瓦", "v": "伏", "l": "升",
-}  # fmt: skip
+    "个工作日": "工作日",
+    "个月": "月",
+    "日": "天",
+    "块": "元",
+    "千克": "公斤",
+    "kg": "公斤",
+    "ml": "毫升",
+    "cm": "厘米",
+    "mm": "毫米",
+    "w": "瓦",
+    "v": "伏",
+    "l": "升",
+}
 _CODE = re.compile(r"[a-z]+\d[a-z0-9]*|[a-z]{3,}", re.I)
 _NOT_NEGATION = re.compile(
     r"不锈钢|不粘|不沾|无理由|无门槛|无线|不同|不但|不仅|不管|不论|不过|不少|不断|不久|未来|非常|没关系|别人|别的|分别|特别"
@@ -102,7 +114,13 @@ def _words(sentence: str, evidence: Sequence[str], synonyms: Synonyms) -> Proble
     for group, start, end in synonyms.spans(claim):
         if group in groups:
             covered[start:end] = [True] * (end - start)
-    content = [index for index, character in enumerate(claim) if character.isalnum()]
+    content = [
+        index
+        for index, character in enumerate(claim)
+        if character.isalnum() and (covered[index] or character not in FUNCTION_CHARACTERS)
+    ]
+    if not content:
+        return None
     share = sum(covered[index] for index in content) / len(content)
     if share >= _ENOUGH:
         return None
@@ -120,11 +138,12 @@ def _words(sentence: str, evidence: Sequence[str], synonyms: Synonyms) -> Proble
 
 def _numbers(sentence: str, evidence: Sequence[str]) -> list[Problem]:
     known = {pair for text in evidence for pair in _values(text)}
-    bare = {value for value, unit in known if not unit}
     anything = {value for value, _ in known}
+    # The first number of "1 到 5 个工作日" stands without its unit.
+    begins = {float(found[1]) for text in evidence for found in _RANGE.finditer(text)}
     problems = []
     for value, unit, start, end in _placed_numbers(sentence):
-        right = (value, unit) in known or (value in bare) or (not unit and value in anything)
+        right = (value, unit) in known or value in begins or (not unit and value in anything)
         if not right:
             problems.append(
                 Problem(
@@ -155,7 +174,7 @@ def _values(text: str) -> Iterable[tuple[float, str]]:
 
 def _placed_numbers(sentence: str) -> Iterable[tuple[float, str, int, int]]:
     """Numbers of an unfolded sentence, small Chinese ones before a unit included, with their places."""
-    for found in re.finditer(rf"(?<![a-zA-Z\d.])\d+(?:\.\d+)?\s*(?:{_UNITS})?", sentence, re.I):
+    for found in re.finditer(rf"(?<![a-zA-Z\d.])\d+(?:\.\d+)?(?:\s*(?:{_UNITS}))?", sentence, re.I):
         yield from ((value, unit, found.start(), found.end()) for value, unit in _values(fold(found[0])))
     for found in re.finditer(rf"[一二两三四五六七八九十百]+(?:{_UNITS})", sentence):
         folded = fold(found[0])
@@ -164,23 +183,20 @@ def _placed_numbers(sentence: str) -> Iterable[tuple[float, str, int, int]]:
 
 
 def _negations(sentence: str, evidence: Sequence[str]) -> list[Problem]:
-    clauses = [clause for text in evidence for clause in _clauses(text)]
+    clauses = [found[0] for text in evidence for found in _CLAUSE.finditer(text)]
+    sentences = [found[0] for text in evidence for found in _SENTENCE.finditer(text)]
     problems = []
     for found in _CLAUSE.finditer(sentence):
         said = fold(found[0])
         pairs = _core(said)
         if len(pairs) < 2:
             continue
-        shares = [(len(pairs & _core(clause)) / len(pairs), clause) for clause in clauses]
-        best = max((share for share, _ in shares), default=0.0)
-        if best < _ALIKE:
-            continue
-        near = [clause for share, clause in shares if share >= best * 0.85]
+        near = _near(pairs, clauses)
         words = found[0].strip()
         start = found.start() + found[0].index(words)
-        if all(_negative(clause) != _negative(said) for clause in near):
+        if near and all(_negative(clause) != _negative(said) for clause in near):
             reason = "资料的说法相反：" + min(near, key=len).strip()[:40]
-        elif contrary := _contrary(said, near):
+        elif contrary := _contrary(said, _near(pairs, sentences)):
             reason = "资料的说法相反：" + contrary.strip()[:40]
         else:
             continue
@@ -197,8 +213,11 @@ def _contrary(said: str, near: Sequence[str]) -> str | None:
     return None
 
 
-def _clauses(text: str) -> list[str]:
-    return [found[0] for found in _CLAUSE.finditer(text)]
+def _near(pairs: set[str], texts: Sequence[str]) -> list[str]:
+    """The texts that share most of the pairs; none where they share less than half."""
+    shares = [(len(pairs & _core(text)) / len(pairs), text) for text in texts]
+    best = max((share for share, _ in shares), default=0.0)
+    return [text for share, text in shares if share >= best * 0.85] if best >= _ALIKE else []
 
 
 def _negative(clause: str) -> bool:

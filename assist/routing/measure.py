@@ -27,7 +27,7 @@ __all__ = ["CASES", "alarms", "main", "measure"]
 
 CASES = Path(__file__).resolve().parents[2] / "data" / "routing_cases.jsonl"
 MOST_TURNS = 400
-PARTS = ("open", "held_out", "fresh")
+PARTS = ("open", "held_out", "second", "fresh")
 
 
 def measure(rules: RoutingRules, path: Path | str = CASES) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     if options.wrong:
         for one in found["wrong"]:
-            if one["case"].startswith("open"):
+            if one["case"].startswith(("open", "second")):
                 print(one["case"], one["signal"], one["what"])
     if options.json:
         write_json(options.json, found)

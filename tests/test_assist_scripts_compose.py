@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
-from assist.scripts.check import MOODS, check_sample, main, sample_replies
+from assist.scripts.check import MOODS, check_sample, main, naive_findings, report, sample_replies, write_docs
 from assist.scripts.compose import Composer, soothing_plans
 from assist.scripts.counting import count_replies
 from assist.scripts.library import Library, Script, load_library
 from assist.scripts.slots import find_slots
 from data.example import Turn
 
+ROOT = Path(__file__).resolve().parent.parent
 ORDER = "2026110500123456789"
 
 
@@ -184,6 +186,26 @@ def test_a_sample_of_replies_has_no_findings(composer):
     assert different > 1400
     moods = {(alert, emotion) for alert, emotion, _ in sample_replies(composer, 300)}
     assert moods == set(MOODS)
+
+
+def test_blind_combinations_are_caught(composer):
+    broken = naive_findings(composer, 400, seed=3)
+    assert broken["any"] > 200
+    assert {"after", "tone", "once:takes_over", "category:welcome"} <= set(broken)
+
+
+def test_the_page_has_the_figures_of_the_library(tmp_path):
+    page = (ROOT / "docs" / "scripts.md").read_text(encoding="utf-8")
+    library = load_library()
+    assert f"{len(library.solutions):,} solutions, {len(library.openings)} openings" in page
+    for key, scripts in library.by_category.items():
+        assert f"| `{key}` |" in page
+        row = next(line for line in page.splitlines() if f"| `{key}` |" in line)
+        assert row.split("|")[4].strip() == str(len(scripts))
+    empty = tmp_path / "page.md"
+    empty.write_text("nothing", encoding="utf-8")
+    with pytest.raises(ValueError, match="has no <!-- figures -->"):
+        write_docs(empty, report(small_library(), 20))
 
 
 def test_the_command_names_what_is_wrong(tmp_path, capsys):

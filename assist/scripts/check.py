@@ -22,10 +22,10 @@ from assist.scripts.compliance import Issue
 from assist.scripts.compose import Composer, Reply
 from assist.scripts.counting import count_calm, count_replies
 from assist.scripts.library import DEFAULT_FOLDER, KINDS, TONES, Library, load_library
-from data.files import write_json
+from data.files import atomic_write, write_json
 from data.taxonomy import group_name, load_taxonomy
 
-__all__ = ["MOODS", "check_sample", "main", "report", "sample_replies"]
+__all__ = ["MOODS", "check_sample", "main", "naive_findings", "report", "sample_replies", "write_docs"]
 
 MOODS: tuple[tuple[int, str], ...] = (
     (0, "neutral"), (0, "positive"),
@@ -35,6 +35,7 @@ MOODS: tuple[tuple[int, str], ...] = (
 )  # fmt: skip
 """Alert level and feeling as the alert policy pairs them."""
 SHOWN = 5
+MARKS = ("<!-- figures -->", "<!-- end of figures -->")
 
 
 def sample_replies(composer: Composer, count: int, seed: int = 0) -> Iterator[tuple[int, str, Reply]]:
@@ -75,6 +76,33 @@ def check_sample(composer: Composer, count: int, seed: int = 0) -> tuple[list[tu
     return found, len(texts)
 
 
+def naive_findings(composer: Composer, count: int, seed: int = 0) -> Counter[str]:
+    """Rules broken by replies put together blindly (alert levels observed, no rule asked).
+
+    Returns:
+        How many of `count` replies break each rule; "any" how many break at least one.
+    """
+    draw = random.Random(seed)
+    library = composer.library
+    broken: Counter[str] = Counter()
+    for _ in range(count):
+        alert, emotion = draw.choice(MOODS)
+        solution = draw.choice(library.solutions)
+        _, feeling, plans = composer.plans(alert, emotion, solution.category or "")
+        pools = [
+            [one for one in library.openings if alert in one.alerts],
+            [one for one in library.soothing if plans and alert in one.alerts and feeling in one.emotions],
+            [solution],
+            [one for one in library.closings if alert in one.alerts],
+        ]
+        parts = [draw.choice(pool) for pool in pools if pool]
+        text = "".join(part.text for part in parts)
+        rules = {issue.rule for issue in composer.compliance.check_reply(parts, text, alert, emotion)}
+        broken.update(rules)
+        broken["any"] += bool(rules)
+    return broken
+
+
 def report(library: Library, sample: int, seed: int = 0) -> dict[str, Any]:
     """Counts of a library and what the checks find in it; plain values, ready for JSON."""
     composer = Composer(library)
@@ -91,6 +119,7 @@ def report(library: Library, sample: int, seed: int = 0) -> dict[str, Any]:
         * sum(0 in part.alerts for part in library.openings)
         * sum(0 in part.alerts for part in library.closings),
         "replies_angry_red": sum(count_replies(composer, 3, "angry").values()),
+        "naive": {"size": sample, **dict(naive_findings(composer, sample, seed).most_common())},
         "sample": {"size": sample, "seed": seed, "different": different},
         "findings": dict(Counter(issue.rule for issue in [*alone, *(one for one, _ in composed)])),
         "examples": [
@@ -129,7 +158,11 @@ def _print(result: dict[str, Any], console: Console) -> None:
         f"of {result['naive_calm_product']:,} combinations"
     )
     console.print(f"distinct replies to an angry customer at red alert: {result['replies_angry_red']:,}")
-    sample = result["sample"]
+    sample, naive = result["sample"], result["naive"]
+    if naive["size"]:
+        console.print(
+            f"put together blindly, {naive['any'] / naive['size']:.1%} of {naive['size']:,} break a rule"
+        )
     console.print(f"sample: {sample['size']:,} composed, {sample['different']:,} of them different")
     for one in result["examples"]:
         console.print(
@@ -139,6 +172,44 @@ def _print(result: dict[str, Any], console: Console) -> None:
     total = sum(result["findings"].values())
     rules = ", ".join(f"{rule} {count}" for rule, count in sorted(result["findings"].items()))
     console.print(f"findings: {total}" + (f" ({rules})" if rules else ""), markup=False)
+
+
+def write_docs(path: Path, result: dict[str, Any]) -> None:
+    """Put the figures between the marks of a Markdown page.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
+    taxonomy = load_taxonomy()
+    counts, sample, naive = result["scripts"], result["sample"], result["naive"]
+    blind = f"{naive['any'] / naive['size']:.1%} of {naive['size']:,}" if naive["size"] else "none were tried"
+    findings = sum(result["findings"].values())
+    lines = [
+        f"{counts['solution']:,} solutions, {counts['opening']} openings, {counts['closing']} closings, "
+        f"{counts['soothing']} soothing texts.",
+        "",
+        "| what | figure |",
+        "|---|---|",
+        f"| distinct calm replies (opening, solution, closing) | {result['replies_calm_total']:,} |",
+        f"| combinations of their parts, were everything allowed | {result['naive_calm_product']:,} |",
+        f"| distinct replies to an angry customer at red alert | {result['replies_angry_red']:,} |",
+        f"| replies put together blindly that break a rule | {blind} |",
+        f"| composed replies that break a rule | {findings:,} of {sample['size']:,} |",
+        "",
+        "| group | category | | solutions | calm replies |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {group_name(one.group)} | `{one.key}` | {one.zh} | {result['solutions'].get(one.key, 0)} | "
+            f"{result['replies_calm'].get(one.key, 0):,} |"
+            for one in taxonomy.categories
+        ),
+    ]
+    before, begin, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise ValueError(f"{path}: has no {MARKS[0]} … {MARKS[1]}")
+    with atomic_write(path) as handle:
+        handle.write(before + begin + "\n" + "\n".join(lines) + "\n" + end + after)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -153,6 +224,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, default=20_000, help="composed replies to read")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the result here as well")
+    parser.add_argument("--docs", type=Path, help="a Markdown page that takes the figures")
     args = parser.parse_args(argv)
     console = Console(width=120)
     try:
@@ -164,6 +236,8 @@ def main(argv: list[str] | None = None) -> int:
     _print(result, console)
     if args.json:
         write_json(args.json, result)
+    if args.docs:
+        write_docs(args.docs, result)
     return 1 if result["findings"] else 0
 
 

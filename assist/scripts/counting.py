@@ -61,8 +61,8 @@ def _together(composer: Composer, pools: Sequence[Sequence[Script]]) -> NDArray[
     allowed = np.ones([len(pool) for pool in pools], dtype=bool)
     for first, second in combinations(range(len(pools)), 2):
         pairs = np.array(
-            [[not composer.clash(a, b) for b in pools[second]] for a in pools[first]], dtype=bool
-        )
+            [not composer.clash(one, other) for one in pools[first] for other in pools[second]], dtype=bool
+        ).reshape(len(pools[first]), len(pools[second]))
         shape = [1] * len(pools)
         shape[first], shape[second] = pairs.shape
         allowed &= pairs.reshape(shape)

@@ -13,31 +13,38 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from assist.inspection.inspector import Inspector
 from assist.inspection.schema import Inspection, request_of
 from assist.reports.page import write_page
 from assist.reports.period import in_period, period_report
-from assist.reports.schema import Behaviour, ChatReading, MessageReading, PeriodReport
+from assist.reports.schema import Behaviour, ChatReading, Group, MessageReading, PeriodReport
 from assist.reports.workbook import write_workbook
 from data.chats import DEMO_SHOP, read_chats
 from data.files import write_json
+from data.tables import Table
 from data.taxonomy import Taxonomy
-from experiments.emotion_reader import ReadChat, read_emotions
+from experiments.emotion_reader import ReadChat, as_labelled, read_emotions
 from experiments.turning_words import OUTCOMES, manner_effects
 from serving.predictor import Predictor
 from serving.schema import AnalyzeRequest
 
-PASS = 64
 __all__ = [
     "behaviours_of",
+    "check_report",
+    "group_rows",
     "inspections_of",
+    "labelled_figures",
     "main",
     "readings_of",
     "report_of",
     "save_report",
     "write_report",
 ]
+
+PASS = 64
+"""Texts in one call of the model."""
 
 
 def readings_of(read: Sequence[ReadChat]) -> dict[str, ChatReading]:
@@ -81,8 +88,8 @@ def behaviours_of(read: Sequence[ReadChat]) -> list[Behaviour]:
 
 
 def inspections_of(read: Sequence[ReadChat], predictor: Predictor) -> list[Inspection]:
-    """Every chat with a turn of the agent, inspected: customers as they were read, the agents' tone by the emotion
-    model. Without knowledge and scripts, accuracy and conformity are not judged."""
+    """Every chat with a turn of the agent, inspected: customers as they were read, the agents' tone by the
+    emotion model. Without knowledge and scripts, accuracy and conformity are not judged."""
 
     def tones(texts: Sequence[str]) -> list[dict[str, float]]:
         found: list[dict[str, float]] = []
@@ -162,16 +169,45 @@ def write_report(
         ValueError: names file and field of what is wrong; no chat began in the period.
         serving.package.NotPackagedError: there are no champions.
     """
-    from serving.offline import packaged_predictor
-    from serving.package import use_local_store
-
     chats, named = read_chats(log), _teams(teams)
-    use_local_store()
-    predictor = packaged_predictor()
+    predictor = _champions()
     read = read_emotions(chats, predictor)
     inspected = inspections_of(read, predictor)
     report = report_of(read, predictor.taxonomy, since, until, named, inspected)
     return save_report(report, output)
+
+
+def labelled_figures(
+    read: Sequence[ReadChat], predictor: Predictor, since: date | None = None, until: date | None = None
+) -> list[dict[str, Any]]:
+    """The figures that rest on feelings: by the champions, and by the emotions that the log carries.
+
+    Args:
+        read: as for `report_of`, of a log whose every customer turn is labelled.
+
+    Returns:
+        Rows with figure, value and interval of both, and in how many chats the end is judged alike.
+
+    Raises:
+        ValueError: a turn has no label.
+    """
+    sides = [report_of(one, predictor.taxonomy, since, until) for one in (read, as_labelled(read, predictor))]
+    alike = sum(one.outcome == other.outcome for one, other in zip(sides[0].rows, sides[1].rows, strict=True))
+    rows = []
+    for key in ("satisfaction", "one_contact", "left_open", "negative"):
+        one, other = (side.figure(key) for side in sides)
+        rows.append({"figure": key, "champions": one.value, "low": one.low, "high": one.high,
+                     "labels": other.value, "low of labels": other.low, "high of labels": other.high,
+                     "ends judged alike": f"{alike} of {sides[0].chats}"})  # fmt: skip
+    return rows
+
+
+def group_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Accounts, teams or channels as rows of a table: the name, the number of chats, and every figure."""
+    return [
+        {"name": one.name, "chats": one.chats, **{figure.zh: figure.value for figure in one.figures.values()}}
+        for one in groups
+    ]
 
 
 def save_report(report: PeriodReport, folder: Path) -> list[Path]:
@@ -184,6 +220,20 @@ def save_report(report: PeriodReport, folder: Path) -> list[Path]:
         write_workbook(report, folder / "report.xlsx"),
         figures,
     ]
+
+
+def check_report(log: Path, since: date | None = None, until: date | None = None) -> Table:
+    """How far the estimated figures depend on the model's errors: `labelled_figures` of a labelled log."""
+    predictor = _champions()
+    return Table(labelled_figures(read_emotions(read_chats(log), predictor), predictor, since, until))
+
+
+def _champions() -> Predictor:
+    from serving.offline import packaged_predictor
+    from serving.package import use_local_store
+
+    use_local_store()
+    return packaged_predictor()
 
 
 def _teams(path: Path | None) -> dict[str, str]:
@@ -209,12 +259,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the report of a period of a log: a page, an Excel file, and the figures as JSON."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--chats", type=Path, default=DEMO_SHOP, help="a log as in data/demo_shop/README.md")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--output", type=Path, default=Path(".kefu/report"), help="folder of the report")
     parser.add_argument("--since", type=_day, help="first day (default: the log's first)")
     parser.add_argument("--until", type=_day, help="last day (default: the log's last)")
+    parser.add_argument("--check", action="store_true", help="compare with the emotions that the log carries")
     parser.add_argument("--teams", type=Path, help='JSON: {"kefu-01": "售前组", …}')
     options = parser.parse_args(arguments)
     try:
+        if options.check:
+            print(check_report(options.chats, options.since, options.until))
+            return
         for path in write_report(options.chats, options.output, options.since, options.until, options.teams):
             print(path)
     except (OSError, ValueError) as error:

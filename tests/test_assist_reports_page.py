@@ -143,7 +143,7 @@ def test_figures_are_written_as_people_read_them(value, unit, zh):
 def test_verdicts_are_careful(report):
     first = report.figure("first_answer")
     assert met_zh(first) == "未达标"
-    assert met_zh(first.model_copy(update={"sure": False})) == "未达标（样本少，未必稳定）"
+    assert met_zh(first.model_copy(update={"sure": False})) == "未达标（未必稳定）"
     assert met_zh(first.model_copy(update={"met": None})) == "样本太少"
     assert met_zh(report.figure("negative")) == ""
     rate = next(one for one in report.changes if one.key == "satisfaction")

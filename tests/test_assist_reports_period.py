@@ -119,6 +119,15 @@ def test_resigned_words_after_anger_are_not_content(taxonomy):
                   taxonomy=taxonomy)  # fmt: skip
     assert found.end == "unclear"
     assert found.negative
+    assert (found.matters, found.not_returned, found.solved) == (1, 1, 0)
+
+
+def test_thanks_hours_later_end_the_matter_well(taxonomy):
+    angry = (10, "c", "你们怎么回事", "angry", "service_complaint", 2)
+    promise, thanks = (20, "a", "八点前给您消息"), (20_000, "c", "收到了 靠谱", "positive", "thanks_closing")
+    found = facts(ASK, ANSWER, angry, promise, thanks, taxonomy=taxonomy)
+    assert (len(found.contacts), found.matters, found.solved, found.end) == (2, 1, 1, "content")
+    assert facts(ASK, ANSWER, angry, promise, taxonomy=taxonomy).solved == 0
 
 
 def test_wrong_readings_are_named(taxonomy):

@@ -56,7 +56,7 @@ class ChatFacts:
     not_returned: int
     """Of those, without a later contact about the same."""
     solved: int
-    """Of those again, whose end is not discontent."""
+    """Of those again, that ended neither discontent nor in words of resignation."""
     end: End
     negative: bool
     """Whether any message of the customer has a negative emotion."""
@@ -105,7 +105,7 @@ def chat_facts(chat: Chat, reading: ChatReading, standards: Standards, taxonomy:
         ),
         matters=len(matters),
         not_returned=sum(not returned for _, returned in matters),
-        solved=sum(not returned and view.end(one) != "discontent" for one, returned in matters),
+        solved=sum(not returned and not view.is_bad_end(span) for span, returned in matters),
         end=view.end(contacts[-1]),
         negative=any(view.is_negative(place) for place in reading.messages),
         left_open=chat.turns[-1].role == "customer" and not view.is_farewell(last),
@@ -182,7 +182,7 @@ class _View:
         return found
 
     def matters(self, contacts: list[Contact]) -> list[tuple[Contact, bool]]:
-        """Contacts that open a matter, each with whether a later one returns to it."""
+        """The turns of every matter until the customer asks again, and whether that was about the same."""
         asking = [one for one in contacts if self.asks(one)]
         opened: list[tuple[Contact, bool]] = []
         for one in asking:
@@ -191,7 +191,12 @@ class _View:
                 opened[about[-1]] = (opened[about[-1]][0], True)
             else:
                 opened.append((one, False))
-        return opened
+        # A thank-you hours later, in a contact of its own, is still the end of the matter before it.
+        starts, stop = [one.start for one in asking], len(self.chat.turns)
+        return [
+            (Contact(one.start, min((at for at in starts if at > one.start), default=stop)), returned)
+            for one, returned in opened
+        ]
 
     def _returns(self, earlier: Contact, later: Contact) -> bool:
         ended, began = self.chat.turns[earlier.stop - 1].sent_at, self.chat.turns[later.start].sent_at
@@ -219,5 +224,12 @@ class _View:
             return "unclear"
         if leaves:
             return "discontent"
-        resigned = len(places) > 1 and self.is_negative(places[-2])
-        return "unclear" if resigned else "content"
+        return "unclear" if self._resigned(places) else "content"
+
+    def is_bad_end(self, contact: Contact) -> bool:
+        """Discontent, or neutral words after a negative message that do not say that all is well."""
+        end = self.end(contact)
+        return end == "discontent" or (end == "unclear" and self._resigned(self.messages(contact)))
+
+    def _resigned(self, places: list[int]) -> bool:
+        return len(places) > 1 and self.is_negative(places[-2])

@@ -101,7 +101,7 @@ _INDICATORS = (
         "一次解决率",
         "share",
         lambda one: (one.solved, one.matters),
-        "估算：没有再来问，且最后一句不带不满",
+        "估算：没有再来问，且最后不带不满",
         ONE_CONTACT,
         True,
     ),

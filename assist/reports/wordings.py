@@ -50,7 +50,7 @@ def met_zh(figure: Figure) -> str:
     if figure.met is None:
         return "样本太少"
     word = "达标" if figure.met else "未达标"
-    return word if figure.sure else f"{word}（样本少，未必稳定）"
+    return word if figure.sure else f"{word}（未必稳定）"
 
 
 def change_zh(change: Change) -> str:
@@ -92,7 +92,7 @@ def notes(report: PeriodReport) -> list[str]:
         f"少于 {FEWEST} 个会话时只给数目，不给占比。",
         "情绪、类目和预警由模型逐句读出，会有错。重要的结论请翻看原会话核对。"
         + (f"模型：{report.source}。" if report.source else ""),
-        "一次解决率是估算：七天内没有在同一会话里再来问同一类事，并且最后一句不带不满。"
+        "一次解决率是估算：七天内没有在同一会话里再来问同一类事，并且最后不带不满：最后一句是负面的，或上一句负面、这一句又没说好，都不算解决。"
         "记录里没有顾客编号，换一个会话再来的看不到，所以实际会低一些；"
         "“未再来问”只看有没有回来，更宽松。周期末尾的会话还没到七天，也会显得好一些。",
         "满意度是估算：最后一句情绪积极，或用“好的、谢谢”收尾，算满意；负面、预警或说“算了、投诉”，算不满意；"

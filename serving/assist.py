@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from assist.graph.schema import GraphRequest, GraphResponse
@@ -22,6 +23,7 @@ from assist.knowledge.schema import (
 )
 from assist.reading import Reading
 from assist.routing.schema import GroupRequest, GroupResponse
+from assist.scripts.index import CONTRADICTIONS
 from assist.scripts.schema import (
     RecommendRequest,
     RecommendResponse,
@@ -178,9 +180,11 @@ class Assistant:
                 reason = f"not done within {seconds * 1000:.0f} ms; ask again with a longer deadline_ms"
                 parts.append(AssistPart(part=part, state="late", took_ms=None, reason=reason))
             elif error := task.exception():
-                state = "off" if isinstance(error, NotHereError) else "failed"
+                off = isinstance(error, NotHereError)
                 reason = str(error) or type(error).__name__
-                parts.append(AssistPart(part=part, state=state, took_ms=None, reason=reason))
+                parts.append(
+                    AssistPart(part=part, state="off" if off else "failed", took_ms=None, reason=reason)
+                )
             else:
                 found[part], took = task.result()
                 parts.append(AssistPart(part=part, state="done", took_ms=took))
@@ -243,11 +247,19 @@ def _work(
     """What each part does, on what the one pass said."""
     said = [SaidTurn(role=turn.role, text=turn.text) for turn in request.context]
 
+    @cache
+    def rules() -> GraphResponse:
+        return desk.graph.ask(GraphRequest(text=request.text, category=reading.category))
+
     def scripts() -> RecommendResponse:
         asked = RecommendRequest(
-            text=request.text, context=said, k=request.k, tone=request.tone,
-            conditions=request.conditions, slots=request.slots,
-        )  # fmt: skip
+            text=request.text,
+            context=said,
+            k=request.k,
+            tone=request.tone,
+            conditions=_conditions(rules().known, request.conditions),
+            slots=_product(rules()) | request.slots,
+        )
         return desk.recommender.recommend(asked, reading)
 
     def knowledge() -> KnowledgeSearchResponse:
@@ -257,15 +269,19 @@ def _work(
         )
 
     def graph() -> GraphResponse:
-        return desk.graph.ask(GraphRequest(text=request.text, category=reading.category))
+        return rules()
 
     def inspection() -> Inspection:
-        if not any(turn.role == "agent" and turn.text.strip() for turn in request.context):
-            raise NotHereError("no turn of the agent yet")
+        # What the agent has not had time to answer is no fault of theirs yet.
         turns = [turn for turn in request.context if turn.text.strip()]
-        asked = [InspectTurn(role=turn.role, text=turn.text[:MAX_TEXT]) for turn in turns]
-        asked.append(InspectTurn(role="customer", text=request.text))
-        return desk.inspect(_felt(InspectRequest(turns=asked), answers), _scores(messages, answers))
+        while turns and turns[-1].role == "customer":
+            turns.pop()
+        if not turns:
+            raise NotHereError("no turn of the agent yet")
+        asked = InspectRequest(
+            turns=[InspectTurn(role=turn.role, text=turn.text[:MAX_TEXT]) for turn in turns]
+        )
+        return desk.inspect(_felt(asked, answers[: len(turns)]), _scores(messages, answers))
 
     def routing() -> Routing:
         turns = [TimedTurn(role=turn.role, text=turn.text) for turn in request.context]
@@ -278,3 +294,28 @@ def _work(
         "inspection": inspection,
         "routing": routing,
     }
+
+
+def _conditions(known: Mapping[str, bool | float], told: Sequence[str] | None) -> list[str] | None:
+    """What is known of the order: from the desk, and from what the customer said; the desk's word counts."""
+    found = list(told or ())
+    days = known.get("days_since_signed")
+    said = {
+        "opened": known.get("opened") is True,
+        "unopened": known.get("opened") is False,
+        "custom_made": known.get("custom_made") is True,
+        "remote_area": known.get("remote_area") is True,
+        "signed": days is not None,
+        "within_7_days": days is not None and days <= 7,
+        "over_7_days": days is not None and days > 7,
+    }
+    for name, holds in said.items():
+        if holds and name not in found and not any(other in found for other in CONTRADICTIONS.get(name, ())):
+            found.append(name)
+    return found or None
+
+
+def _product(answer: GraphResponse) -> dict[str, str]:
+    """The product that the message names, where it names one."""
+    names = {one.words for one in answer.mentions if one.type in ("product", "kind")}
+    return {"product": names.pop()} if len(names) == 1 else {}

@@ -6,15 +6,12 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from assist.routing.grouping import group_messages
-from assist.routing.route import route
 from numpy.typing import NDArray
 
 from assist.graph.shop import ShopGraph
@@ -27,9 +24,8 @@ from assist.knowledge.answer import Drafter
 from assist.knowledge.base import KnowledgeBase
 from assist.knowledge.intake import default_path as knowledge_path
 from assist.reading import Reading
-from assist.routing.rules import RoutingRules, load_rules
-from assist.routing.schema import GroupRequest, GroupResponse, RouteRequest, RouteTurn
-from assist.routing.signals import find_signals
+from assist.routing.desk import Desk as Triage
+from assist.routing.schema import GroupRequest, GroupResponse, RouteRequest, RouteTurn, SignalRequest
 from assist.scripts.feedback import FeedbackStore
 from assist.scripts.index import ScriptIndex
 from assist.scripts.library import Library, load_library
@@ -48,7 +44,7 @@ _log = logging.getLogger("kefu.desk")
 Emotions = dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeskSettings:
     """Where the rooms find their things."""
 
@@ -95,10 +91,10 @@ class Shelves:
             self.library: Library = load_library(own=self.settings.scripts)
             self.graph = ShopGraph(self.settings.graph) if self.settings.graph else ShopGraph()
             self.standards: Standards = load_standards()
-            self.routing: RoutingRules = load_rules()
+            self.triage = Triage()
         except ValueError as error:
             raise DeskError(str(error)) from error
-        self.nearest = NearestScripts((one.id, one.text) for one in self.library.solutions)
+        self.nearest = NearestScripts((one.id, one.text) for one in self.library.scripts)
         self.feedback = FeedbackStore(self.settings.replies)
 
 
@@ -112,7 +108,10 @@ class Desk:
 
     def __init__(self, shelves: Shelves, predictor: Predictor) -> None:
         self.shelves, self.encoder = shelves, predictor.model.category
-        embed: Callable[[Sequence[str]], NDArray[np.float32]] = partial(embed_with, predictor)
+
+        def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+            return embed_with(predictor, texts)
+
         settings = shelves.settings
         index = _script_index(shelves.library, embed, self.encoder, settings.vectors)
         self.reranker_problem = ""
@@ -120,7 +119,7 @@ class Desk:
         self.recommender = Recommender(shelves.library, embed, reranker, shelves.feedback, index=index)
         self.knowledge = KnowledgeBase(settings.knowledge, embed=embed, encoder=self.encoder)
         self.drafter = Drafter(self.knowledge)
-        self.graph, self.routing = shelves.graph, shelves.routing
+        self.graph, self.triage = shelves.graph, shelves.triage
         self._facts: tuple[int, PassageCheck | None] = (-1, None)
 
     def _reranker(self, width: int) -> Reranker | None:
@@ -179,13 +178,16 @@ class Desk:
             waiting_seconds=request.waiting_seconds, customer_value=request.customer_value,
             previous_agent=request.previous_agent, strategy=request.strategy, queue=request.queue,
         )  # fmt: skip
-        return Routing(
-            decision=route(asked, request.agents, self.routing), signals=find_signals(turns, self.routing)
-        )
+        signals = self.triage.signals(SignalRequest(turns=turns))
+        decision = self.triage.route(asked, request.agents)
+        if not request.agents:  # nobody was asked about, so nobody is missing
+            reasons = [one for one in decision.reasons if "排队" not in one]
+            decision = decision.model_copy(update={"queue_position": None, "reasons": reasons})
+        return Routing(decision=decision, signals=signals)
 
     def group(self, request: GroupRequest, readings: Sequence[Reading]) -> GroupResponse:
         """Open messages that ask the same; the suggested answer is the best reply to the most typical one."""
-        found = group_messages(request, readings, self.routing)
+        found = self.triage.group(request, readings)
         by_id = {one.id: reading for one, reading in zip(request.messages, readings, strict=True)}
         for group in found.groups:
             if len(group.messages) < 2:
@@ -214,7 +216,7 @@ class Desk:
             "knowledge": self.has_knowledge,
             "graph": self.graph.version,
             "standards": self.shelves.standards.version,
-            "routing": self.routing.version,
+            "routing": self.triage.rules.version,
         }
 
 

@@ -41,7 +41,7 @@ class Inspector:
         read_emotion: ReadEmotion | None = None,
     ) -> None:
         self.standards = standards or load_standards()
-        self._read = read_emotion
+        self.read_emotion = read_emotion
         self._rules: dict[str, Callable[[View], Outcome]] = {
             "politeness": attitude.politeness,
             "friendliness": attitude.friendliness,
@@ -72,7 +72,7 @@ class Inspector:
         Raises:
             ValueError: `read_emotion` did not answer for every text.
         """
-        feelings = None if self._read is None else _feelings(self._read, requests)
+        feelings = None if self.read_emotion is None else _feelings(self.read_emotion, requests)
         found = []
         for request in requests:
             own = None if feelings is None else [feelings[turn.text] for turn in request.turns]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assist.scripts.library import SLOTS
 from assist.scripts.slots import find_slots, load_slots, placeholder
@@ -36,6 +38,7 @@ def fill(script, *turns, known=None):
             "满200减30的优惠券的条件在券面上。",
         ),
         ([("customer", "抬头是四川云川贸易公司")], "抬头“{invoice_title}”。", "抬头“四川云川贸易公司”。"),
+        ([("agent", "今天下午6点前回复您")], "{time}前给您答复。", "今天下午6点前给您答复。"),
         ([("agent", "已转售后专员")], "由{specialist}看。", "由售后专员看。"),
         ([("customer", "宝贝：羊毛围巾，规格：厚款")], "{product}{spec}。", "羊毛围巾厚款。"),
         ([("customer", "双十一的价格")], "{activity}的规则在首页。", "双十一的规则在首页。"),
@@ -57,6 +60,7 @@ def test_what_was_said_fills_the_gap(turns, script, text):
         ([("customer", "赔我200元")], "补偿{amount}元。", "amount"),
         ([("customer", "20日前能到吗，11月20日要用")], "{date}前送达。", "date"),
         ([("agent", "付款后2天内发货")], "退款{days}天内到账。", "days"),
+        ([("agent", "回复您3点建议")], "{time}前回复您。", "time"),
         ([("agent", "已经5天没更新")], "发货要{days}天。", "days"),
         ([("customer", "能发顺丰吗")], "默认发{courier}，今天走。", "courier"),
         ([("customer", "寄到成都要几天")], "包裹现在{city}转运中心。", "city"),
@@ -112,6 +116,28 @@ def test_personal_data_never_enters_a_reply():
 def test_wrong_values_of_the_caller_are_named(known, message):
     with pytest.raises(ValueError, match=message):
         find_slots([], known)
+
+
+TURNS = st.lists(
+    st.builds(
+        Turn,
+        st.sampled_from(["customer", "agent"]),
+        st.text(max_size=40)
+        | st.sampled_from(["3天内发货", ORDER, "中通YT1234567890123", "退款30元", "我叫张三"]),
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(turns=TURNS, names=st.lists(st.sampled_from(sorted(SLOTS)), min_size=1, max_size=4))
+def test_any_conversation_fills_or_names_every_gap(turns, names):
+    filling = find_slots(turns).fill("，".join(f"发货{{{name}}}" for name in names))
+    assert set(filling.filled).isdisjoint(filling.missing)
+    assert set(filling.filled) | set(filling.missing) == set(names)
+    assert set(filling.withheld) <= set(filling.missing)
+    for name in filling.missing:
+        assert placeholder(name) in filling.text
 
 
 def test_a_wrong_file_is_named(tmp_path):

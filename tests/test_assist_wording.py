@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assist.wording import KINDS, Wording, WordingError, find_wording, load_wording
 
@@ -16,6 +18,7 @@ FOUND = [
     ("forbidden", "是您自己的问题", "是您自己的问题"),
     ("forbidden", "你有病吧", "有病吧"),
     ("forbidden", "把短信验证码发给我", "验证码发给我"),
+    ("forbidden", "收到的验证码给我一下", "验证码给我"),
     ("forbidden", "急什么，等着吧", "急什么"),
     ("promise", "保证明天到", "保证"),
     ("promise", "百分之百正品", "百分之百"),
@@ -105,6 +108,15 @@ def test_every_kind_has_rules_and_chinese_reasons():
     wording = load_wording()
     assert wording.version >= 1
     assert {one.kind for text in FOUND for one in find_wording(text[1])} == set(KINDS)
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(max_size=60), planted=st.sampled_from(["保证明天到", "不关我的事", "可能", "給個好評"]))
+def test_any_text_is_read_and_places_are_right(text, planted):
+    for said in (text, f"{text}\n{planted}"):
+        found = find_wording(said)
+        assert all(said[one.start : one.end] == one.words for one in found)
+    assert any(one.start > len(text) for one in found)
 
 
 @pytest.mark.parametrize(

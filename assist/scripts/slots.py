@@ -63,7 +63,7 @@ class Filling:
     filled: dict[str, str]
     """Values by slot name."""
     missing: tuple[str, ...]
-    """Names of the open gaps, in their order."""
+    """Names of the open gaps, in their order. A name may be filled in one clause and open in another."""
     withheld: tuple[str, ...]
     """Those of them whose value was known but is personal data."""
 

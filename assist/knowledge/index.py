@@ -26,6 +26,8 @@ _HEADING, _TITLE, _PRODUCTS = 2.0, 1.0, 0.5
 _FULL = 0.45
 """Saturation that one mention in a passage of middle length reaches: it counts as matched."""
 _LEXICON_LONGEST = 12
+_LONGEST_QUESTION = 14
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,14 @@ class Index:
     edges: dict[str, list[str]] = field(init=False)
     """First character, and last one after a "~" -> words of the lexicon with three characters or more."""
     initials: dict[str, list[str]] = field(init=False)
-    products: dict[str, frozenset[str]] = field(init=False)
-    """Name of a product -> its folded names, synonyms included."""
+    products: dict[str, frozenset[int]] = field(init=False)
+    """Name of a product -> the groups of synonyms that it is in."""
     about: list[frozenset[str]] = field(init=False)
     """Products that each passage is about: those its headings name, else those of its document."""
 
     def __post_init__(self) -> None:
         names = sorted({name for passage in self.passages for name in passage.products})
-        self.products = {name: self._names(name) for name in names}
+        self.products = {name: self._groups(name) for name in names}
         folded: dict[str, str] = {}
 
         def kept(text: str) -> str:
@@ -103,10 +105,16 @@ class Index:
         self._post(counts, lengths)
         self._words()
 
-    def _names(self, product: str) -> frozenset[str]:
+    def _groups(self, product: str) -> frozenset[int]:
         name = fold(product)
-        groups = [group for group in self.synonyms.groups if name in group]
-        return frozenset({name, *(word for group in groups for word in group if len(word) > 1)})
+        return frozenset(n for n, group in enumerate(self.synonyms.groups) if name in group)
+
+    def named(self, text: str) -> frozenset[str]:
+        """Products that a folded text names, by their names or by another word of their groups."""
+        said = {group for group, _, _ in self.synonyms.spans(text)}
+        return frozenset(
+            name for name, groups in self.products.items() if groups & said or fold(name) in text
+        )
 
     def _count(self, count: Counter[str], text: str, weight: float) -> None:
         for term in terms(text):
@@ -170,14 +178,15 @@ class Index:
             (number of passages,), about 0 to 1.
         """
         scores = np.zeros(len(self.passages), dtype=np.float32)
-        most = 0.0
+        importances = []
         for unit in units:
             importance = unit.weight * self.importance(unit)
-            most += importance
+            importances.append(importance)
             rows, values = self._matches(unit)
             scores[rows] += importance * values
         scores[~allowed] = 0.0
-        return scores / (most * 0.8) if most else scores
+        most = sum(sorted(importances, reverse=True)[: 2 * _LONGEST_QUESTION])
+        return scores / np.float32(most * 0.8) if most else scores
 
     def importance(self, unit: Unit) -> float:
         """How rare the unit is: what no passage holds counts as much as what only one holds."""
@@ -208,8 +217,11 @@ class Index:
             weights[unit.start : unit.end] = np.maximum(
                 weights[unit.start : unit.end], unit.weight * self.importance(unit)
             )
-        total = float(weights.sum())
-        return (weights @ cover) / total if total else np.zeros(len(rows), dtype=np.float32), cover
+        # A long message tells more than it asks: what exceeds a question's length does not count against it.
+        total = float(np.sort(weights)[-_LONGEST_QUESTION:].sum())
+        return np.minimum((weights @ cover) / total, 1.0) if total else np.zeros(
+            len(rows), dtype=np.float32
+        ), cover
 
     def _matches(self, unit: Unit) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         known = [(term, worth) for term, worth in unit.alternatives.items() if term in self.postings]

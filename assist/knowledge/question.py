@@ -7,6 +7,7 @@ letters (bwb). What is found that way counts less than what was written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,6 +28,7 @@ _LETTERS, _INITIALS = 0.85, 0.7
 _CLOSE_TOKEN = 0.75
 _CONCEPT_WEIGHT = 0.9
 _NUMBER_WEIGHT = 0.6
+_CODE_WEIGHT = 1.5
 _SINGLE = 0.25
 
 
@@ -65,21 +67,19 @@ def read_question(text: str, index: Index) -> Question:
     folded = index.synonyms.correct(fold(text))
     units: list[Unit] = []
     readings: dict[str, str] = {}
+    spans = index.synonyms.spans(folded)
     for start, run in runs(strip_talk(folded)):
         if run[0] > "\u3000":
             units += _characters(run, start, index)
-            units += _corrected(run, start, index, readings)
+            units += _corrected(run, start, index, readings, spans)
         else:
             units += _token(run, start, index, readings)
     units += [
         Unit({concept(group): _CONCEPT}, start, end, _CONCEPT_WEIGHT)
-        for group, start, end in index.synonyms.spans(folded)
+        for group, start, end in spans
         if concept(group) in index.postings
     ]
-    said = folded + " " + " ".join(readings.values())
-    products = frozenset(
-        name for name, names in index.products.items() if any(word in said for word in names)
-    )
+    products = index.named(f"{folded} {' '.join(readings.values())}")
     return Question(folded, tuple(units), products, tuple(readings.items()))
 
 
@@ -99,13 +99,17 @@ def _characters(run: str, start: int, index: Index) -> list[Unit]:
     return units
 
 
-def _corrected(run: str, start: int, index: Index, readings: dict[str, str]) -> list[Unit]:
+def _corrected(
+    run: str, start: int, index: Index, readings: dict[str, str], spans: Sequence[tuple[int, int, int]]
+) -> list[Unit]:
     """Windows that no passage holds and that are one character away from a known word."""
     units = []
     for length in (5, 4, 3):
         for offset in range(len(run) - length + 1):
             window = run[offset : offset + length]
-            if index.knows(window) or index.synonyms.spans(window):
+            place = start + offset
+            clear = all(end <= place or begin >= place + length for _, begin, end in spans if end - begin > 1)
+            if index.knows(window) or not clear:
                 continue
             # The error must stand inside the word: both words begin or end alike.
             near = dict.fromkeys([*index.edges.get(window[0], ()), *index.edges.get(f"~{window[-1]}", ())])
@@ -140,7 +144,7 @@ def _token(token: str, start: int, index: Index, readings: dict[str, str]) -> li
     if token[0].isdigit():
         return [Unit({token: 1.0}, start, end, _NUMBER_WEIGHT)]
     if token in index.postings:
-        return [Unit({token: 1.0}, start, end)]
+        return [Unit({token: 1.0}, start, end, _CODE_WEIGHT)]
     if words := index.initials.get(token) if len(token) > 1 else None:
         readings[token] = words[0]
         pairs = {pair: _INITIALS for word in words[:3] for pair in bigrams(word)}

@@ -40,13 +40,13 @@ _RUN = re.compile(r"[a-z][a-z0-9_\-]*|\d+(?:\.\d+)?|[㐀-鿿]+")
 # Politeness and the frame of a question: they say nothing about what is asked. Longest first.
 _TALK_WORDS = """
 请问 你好 您好 在吗 在不在 麻烦 一下 我想问 想问 问一下 想问问 想知道 想咨询 咨询一下 能不能
-可不可以 可以 是不是 有没有 会不会 要不要 行不行 用不用 怎么办 怎么样 怎么弄 怎么 咋办 什么 为什么
-为啥 哪些 哪个 哪种 哪款 多少 这个 那个 这款 那款 这种 你们家 你们 我们 咱们 咱家 我家 店里 你家
-帮我 帮忙 告诉我 谢谢 客服 老板 掌柜的 亲爱的 宝子 亲亲 现在 到底 一般 应该 需要 的话 如果 但是 然后
-就是 还是 不过 已经 刚刚 昨天 今天 一个 我的 你的 买的 老是 亲 吗 呢 啊 呀 吧 嘛 哦 哈 哎 的 了 么
-呗 哒 嗯
+可不可以 可以 是不是 有没有 会不会 要不要 行不行 用不用 怎么办 什么时候 啥时候 怎么样 怎么弄 怎么
+咋办 什么 为什么 为啥 哪些 哪个 哪种 哪款 多少 这个 那个 这款 那款 这种 你们家 你们 我们 咱们 咱家
+我家 店里 你家 帮我 帮忙 告诉我 谢谢 客服 老板 掌柜的 亲爱的 宝子 亲亲 现在 到底 一般 应该 需要
+的话 如果 但是 然后 就是 还是 不过 已经 刚刚 昨天 今天 一个 我的 你的 买的 老是 亲 吗 呢 啊 呀 吧
+嘛 哦 哈 哎 的 了 么 呗 哒 嗯 咋 啥
 """
-FUNCTION_CHARACTERS = frozenset("咋啥我你您是在也都就还又很那这有能会想要给被把让和跟与或滴几弄搞整不来去对")
+FUNCTION_CHARACTERS = frozenset("我你您是在也都就还又很那这有能会想要给被把让和跟与或滴几弄搞整不来去对")
 """They say little alone, but are parts of words (会 of 会员): pairs with them count where known."""
 _TALK = sorted(_TALK_WORDS.split(), key=len, reverse=True)
 _TALK_PATTERN = re.compile("|".join(map(re.escape, _TALK)))
@@ -73,8 +73,8 @@ def _number(found: re.Match[str]) -> str:
 
 
 def strip_talk(text: str) -> str:
-    """A folded question without its frame: what is cut leaves a blank, so that no new bigram arises."""
-    left = _TALK_PATTERN.sub(" ", text)
+    """A folded question without its frame: what is cut leaves blanks, so that places stay and no pair arises."""
+    left = _TALK_PATTERN.sub(lambda found: " " * len(found[0]), text)
     return left if _RUN.search(left) else text
 
 

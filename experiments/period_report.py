@@ -29,6 +29,7 @@ from experiments.emotion_reader import ReadChat, as_labelled, read_emotions
 from experiments.turning_words import OUTCOMES, manner_effects
 from serving.predictor import Predictor
 from serving.schema import AnalyzeRequest
+from serving.screenshots import BrowserError, browser, save_picture, show_size
 
 __all__ = [
     "behaviours_of",
@@ -40,6 +41,7 @@ __all__ = [
     "readings_of",
     "report_of",
     "save_report",
+    "take_pictures",
     "write_report",
 ]
 
@@ -236,6 +238,23 @@ def _champions() -> Predictor:
     return packaged_predictor()
 
 
+def take_pictures(page: Path, folder: Path) -> list[Path]:
+    """Save `report-wide.png` and `report-phone.png`: the page's beginning in a real browser.
+
+    Raises:
+        serving.screenshots.BrowserError: there is no browser.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    with browser() as window:
+        for name, size, scale in (("wide", (1280, 1480), 1), ("phone", (390, 1480), 2)):
+            show_size(window, size, scale)
+            window.get(page.resolve().as_uri())
+            pictures.append(folder / f"report-{name}.png")
+            save_picture(window, pictures[-1], whole=False)
+    return pictures
+
+
 def _teams(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
@@ -263,15 +282,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--since", type=_day, help="first day (default: the log's first)")
     parser.add_argument("--until", type=_day, help="last day (default: the log's last)")
     parser.add_argument("--check", action="store_true", help="compare with the emotions that the log carries")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures of the page; needs a browser")
     parser.add_argument("--teams", type=Path, help='JSON: {"kefu-01": "售前组", …}')
     options = parser.parse_args(arguments)
     try:
         if options.check:
             print(check_report(options.chats, options.since, options.until))
             return
-        for path in write_report(options.chats, options.output, options.since, options.until, options.teams):
-            print(path)
-    except (OSError, ValueError) as error:
+        paths = write_report(options.chats, options.output, options.since, options.until, options.teams)
+        if options.pictures:
+            paths += take_pictures(paths[0], options.pictures)
+        print(*paths, sep="\n")
+    except (OSError, ValueError, BrowserError) as error:
         raise SystemExit(str(error)) from None
 
 

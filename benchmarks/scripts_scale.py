@@ -2,10 +2,11 @@
 
     python -m benchmarks.scripts_scale --output benchmarks/scripts_scale.json
 
-The scripts are made up: sentences of the library's solutions of one category put together anew, with a number,
-and as vectors the mean of two of their real vectors with noise. So their n-grams are as frequent and their
-vectors as crowded as in a library of one shop; what they say is nonsense. Messages are the corpus's, read by the
-champion beforehand: the time is our own, without the encoder's pass. One thread searches, as one request does.
+The scripts are made up: sentences of the library's solutions of one category put together anew, with a
+number, and as vectors the mean of two of their real vectors with noise. So their n-grams are as frequent and
+their vectors as crowded as in a library of one shop; what they say is nonsense. Messages are the corpus's,
+read by the champion beforehand: the time is our own, without the encoder's pass. One thread searches, as one
+request does.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Is the off-policy estimate fooled by what was shown? A simulated desk, in which the truth is known.
 
-    python -m experiments.reply_policy_simulation --output docs/reply-policy.json --picture docs/reply-policy.png
+    python -m experiments.reply_policy_simulation --output docs/reply-policy.json --picture
+    docs/reply-policy.png
 
-Everything here is made up, and says nothing of real agents. Scripts have an appeal, messages are easy or hard,
-a place has a chance of being looked at; an agent accepts with the product. The first ranking shows poor scripts
-for easy messages, so that they look good. Two questions: what would a ranking by appeal have been worth
-(estimated from answers that the first one showed), and where does a desk end that learns from acceptance, with
-and without correcting for what was shown where?
+Everything here is made up, and says nothing of real agents. Scripts have an appeal, messages are easy or
+hard, a place has a chance of being looked at; an agent accepts with the product. The first ranking shows poor
+scripts for easy messages, so that they look good. Two questions: what would a ranking by appeal have been
+worth (estimated from answers that the first one showed), and where does a desk end that learns from
+acceptance, with and without correcting for what was shown where?
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class Desk:
 
 
 def naive_value(kinds: Any, items: Any, reward: Floats, target: Floats) -> float:
-    """Acceptance rate of each script as it was shown, wherever and for whatever, put on the other's places."""
+    """Acceptance rate of each script as it was shown, wherever and for whatever, put on the other's
+    places."""
     scripts = target.shape[1]
     shown = np.bincount(items.ravel(), minlength=scripts)
     accepted = np.bincount(items.ravel(), reward.ravel(), minlength=scripts)
@@ -169,8 +171,9 @@ def _scores(prior_scores: Floats, tallies: Mapping[int, Tally]) -> Floats:
 def learning(desks: int, rounds: int, each: int, seed: int) -> dict[str, list[float]]:
     """Worth of the ranking after each round of answers, mean over desks, as a share of the best possible.
 
-    Ways: "fixed" never learns; "rate" divides by displays; "rate by place" by displays that were looked at; "ours" besides weighs each display by its inverse
-    propensity. All are smoothed alike, and see what their own ranking showed.
+    Ways: "fixed" never learns; "rate" divides by displays; "rate by place" by displays that were looked at;
+    "ours" besides weighs each display by its inverse propensity. All are smoothed alike, and see what their
+    own ranking showed.
     """
     found: dict[str, list[list[float]]] = {name: [] for name in WAYS}
     for number in range(desks):

@@ -2,9 +2,9 @@
 
     python -m experiments.reply_quality --output docs/reply-quality.json
 
-Pairs are those of the judged set in `KEFU_DATASETS` (docs/recommend.md). A question is in one fold only. F1 is
-that of "answers", at a threshold chosen on training questions; MRR is the mean reciprocal rank of the first
-right reply among the candidates of a question that has one, ties counted at the middle of their places.
+Pairs are those of the judged set in `KEFU_DATASETS` (docs/recommend.md). A question is in one fold only. F1
+is that of "answers", at a threshold chosen on training questions; MRR is the mean reciprocal rank of the
+first right reply among the candidates of a question that has one, ties counted at the middle of their places.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python -m experiments.reply_training --measure docs/reply-training.json
 
-Two kinds of pairs. Judged ones (`data/scripts/pairs.jsonl`): a person said whether a script answers a message.
-Assumed ones, many and cheap: a labelled message of the corpus with scripts of its category, which count as
-answers, and with scripts of other categories, which do not. The assumed ones weigh less. The exported reranker
-learnt from both; `--measure` says by cross-validation over questions what each is worth.
+Two kinds of pairs. Judged ones (`data/scripts/pairs.jsonl`): a person said whether a script answers a
+message. Assumed ones, many and cheap: a labelled message of the corpus with scripts of its category, which
+count as answers, and with scripts of other categories, which do not. The assumed ones weigh less. The
+exported reranker learnt from both; `--measure` says by cross-validation over questions what each is worth.
 """
 
 from __future__ import annotations
@@ -230,10 +230,11 @@ def train_and_export(
         "measured": figures,
     }
     card = (
-        "# Reranker of script recommendations\n\nDoes a script answer a message? A head on the sentence vectors of "
-        f"`{encoder}`, trained by `python -m experiments.reply_training` on {int(own.judged.sum())} judged and "
-        f"{int((~own.judged).sum())} assumed pairs of the embedded library and corpus. For another encoder, or "
-        "after the champion changed, it must be trained anew. Figures and limits: docs/recommend.md.\n"
+        "# Reranker of script recommendations\n\nDoes a script answer a message? A head on the sentence vectors "
+        f"of `{encoder}`, trained by `python -m experiments.reply_training` on "
+        f"{int(own.judged.sum())} judged and {int((~own.judged).sum())} assumed pairs of the embedded library "
+        "and corpus. For another encoder, or after the champion changed, it must be trained anew. Figures and "
+        "limits: docs/recommend.md.\n"
     )
     return export_reranker(network, output, threshold, provenance, card)
 

@@ -126,8 +126,11 @@ def test_both_views_count():
 
 def test_what_cannot_hold_is_left_out():
     scripts = [
-        script(1, "a", when=["unpaid"]), script(2, "a", when=["shipped"]), script(3, "a"), script(4, "a", when=["opened"]),
-    ]  # fmt: skip
+        script(1, "a", when=["unpaid"]),
+        script(2, "a", when=["shipped"]),
+        script(3, "a"),
+        script(4, "a", when=["opened"]),
+    ]
     index = ScriptIndex(scripts, vectors=np.eye(4, 8, dtype=np.float32))
     hits = index.search("您的单", np.eye(4, 8, dtype=np.float32)[0], ["a"], 9, cannot=impossible(["shipped"]))
     assert {index.scripts[hit.number].id for hit in hits} == {"a-2", "a-3", "a-4"}

@@ -1,4 +1,5 @@
-"""The reranker as a folder for inference: ONNX network, card, manifest with hashes; written whole or not at all."""
+"""The reranker as a folder for inference: ONNX network, card, manifest with hashes; written whole or not at
+all."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What was recommended and what agents did with it, kept in one SQLite file; the smoothed acceptance of scripts.
+"""What was recommended and what agents did with it, kept in one SQLite file; the smoothed acceptance of
+scripts.
 
 Any number of threads and processes of one machine may share the file (write-ahead log). A verdict is on the
-disk when `put` returns; what was shown is written without waiting for the disk, because every answer would wait
-and a lost row costs one observation. Texts are masked before they are stored.
+disk when `put` returns; what was shown is written without waiting for the disk, because every answer would
+wait and a lost row costs one observation. Texts are masked before they are stored.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ __all__ = [
 ]
 
 EXAMINED = (1.0, 0.8, 0.65, 0.55, 0.48, 0.42, 0.38, 0.35)
-"""How probably an agent looks at a place, until `off_policy.examination_by_position` says better: an assumption."""
+"""How probably an agent looks at a place, until `off_policy.examination_by_position` says better: an
+assumption."""
 MOST_WEIGHT = 10.0
 """Largest inverse propensity that a display counts by."""
 REWARD = {"accepted": 1.0, "edited": 0.5, "rejected": 0.0}
@@ -179,7 +181,8 @@ class FeedbackStore:
                 ),
             )
             connection.executemany(
-                "INSERT INTO displays (reply_id, request_id, place, script, propensity) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO displays (reply_id, request_id, place, script, propensity) "
+                "VALUES (?, ?, ?, ?, ?)",
                 [
                     (one.reply_id, answer.request_id, one.place, one.script, one.propensity)
                     for one in answer.shown
@@ -210,7 +213,8 @@ class FeedbackStore:
                 # An answer on which nobody said anything may never have been looked at: only now it counts.
                 connection.execute(
                     "INSERT INTO tallies (script, place, weight, square) SELECT script, place, "
-                    "min(1 / propensity, ?1), min(1 / propensity, ?1) * min(1 / propensity, ?1) FROM displays "
+                    "min(1 / propensity, ?1), min(1 / propensity, ?1) * min(1 / propensity, ?1) "
+                    "FROM displays "
                     "WHERE request_id = ?2 ON CONFLICT DO UPDATE SET weight = weight + excluded.weight, "
                     "square = square + excluded.square",
                     (MOST_WEIGHT, request_id),
@@ -255,7 +259,8 @@ class FeedbackStore:
         return {script: Tally.weighted(*values) for script, values in sums.items()}
 
     def lifts(self) -> Mapping[str, tuple[float, float]]:
-        """By script how far its acceptance is above or below the mean, in log-odds within ±2, and the rate."""
+        """By script how far its acceptance is above or below the mean, in log-odds within ±2, and the
+        rate."""
         with self._lock:
             made, lifts = self._lifts
         if time.monotonic() - made < self.refresh:
@@ -324,8 +329,8 @@ class FeedbackStore:
             yield connection
         except sqlite3.Error as error:
             raise FeedbackStoreError(
-                f"{self.path}: cannot be used ({error}); make room on the disk, allow this user to write there, "
-                "or name another file"
+                f"{self.path}: cannot be used ({error}); make room on the disk, allow this user to write "
+                "there, or name another file"
             ) from error
         finally:
             if connection is not None:

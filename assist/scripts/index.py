@@ -1,10 +1,10 @@
 """The solution scripts as two searchable views, and the search that joins them.
 
 Dense: unit vectors in one FAISS inverted file whose cells belong to categories. The cells of a category are
-its own k-means clusters; a search names the cells of the wanted categories itself (`search_preassigned`), so a
-filter by category costs nothing and saves the work of the others. A category of up to `_CELL` scripts is one
-cell: there the search is exact. Lexical: `LexicalIndex` over the same order. The two rankings are joined by
-reciprocal ranks (Cormack, Clarke and Buettcher, 2009), which needs no common scale.
+its own k-means clusters; a search names the cells of the wanted categories itself (`search_preassigned`), so
+a filter by category costs nothing and saves the work of the others. A category of up to `_CELL` scripts is
+one cell: there the search is exact. Lexical: `LexicalIndex` over the same order. The two rankings are joined
+by reciprocal ranks (Cormack, Clarke and Buettcher, 2009), which needs no common scale.
 """
 
 from __future__ import annotations

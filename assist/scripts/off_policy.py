@@ -103,7 +103,8 @@ class PolicyLog:
     target: Floats
     """How probably the other policy puts that reply there."""
     predicted: Floats
-    """What the outcome model expects of the shown reply there; 0 turns doubly robust into inverse propensity."""
+    """What the outcome model expects of the shown reply there; 0 turns doubly robust into inverse
+    propensity."""
     expected: Floats
     """What the outcome model expects of the other policy at that position, over all replies."""
 

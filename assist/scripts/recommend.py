@@ -1,4 +1,5 @@
-"""Script recommendation (智能话术推荐): complete replies to a message, why each was chosen, and what to learn from it."""
+"""Script recommendation (智能话术推荐): complete replies to a message, why each was chosen, and what to learn
+from it."""
 
 from __future__ import annotations
 
@@ -67,8 +68,8 @@ class Recommender:
         self._embed, self._seed, self._count = embed, seed, itertools.count()
         if reranker is not None and reranker.width != self.index.width:
             raise ValueError(
-                f"reranker: learnt vectors of {reranker.width} numbers, the encoder gives {self.index.width}; "
-                "train it anew for this encoder (kefu scripts train)"
+                f"reranker: learnt vectors of {reranker.width} numbers, the encoder gives "
+                f"{self.index.width}; train it anew for this encoder (kefu scripts train)"
             )
         model = reranker.version if reranker else "none"
         self.policy = f"library-{self.index.version}+reranker-{model}"

@@ -1,4 +1,5 @@
-"""The trained reranker, opened for inference: an exported folder of ONNX network and manifest, hashes checked."""
+"""The trained reranker, opened for inference: an exported folder of ONNX network and manifest, hashes
+checked."""
 
 from __future__ import annotations
 
@@ -78,8 +79,8 @@ class Reranker:
             return np.zeros(0, np.float32)
         if vector.shape != (self.width,) or vectors.shape != (len(sides), self.width):
             raise ValueError(
-                f"vectors: {vector.shape} and {vectors.shape}, but the reranker learnt {self.width} numbers each; "
-                "train it anew for this encoder (kefu scripts train)"
+                f"vectors: {vector.shape} and {vectors.shape}, but the reranker learnt {self.width} "
+                "numbers each; train it anew for this encoder (kefu scripts train)"
             )
         query = side_of(code_points(text))
         inputs = {

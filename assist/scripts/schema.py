@@ -60,7 +60,8 @@ class RecommendRequest(_Strict):
     tone: Literal["warm", "formal", "lively"] | None = None
     """The shop's tone; None takes what fits the customer's mood."""
     conditions: list[_Key] | None = Field(default=None, max_length=20)
-    """What is known to hold of the order (`when` of the library: paid_unshipped, opened, …); None: nothing known."""
+    """What is known to hold of the order (`when` of the library: paid_unshipped, opened, …); None: nothing
+    known."""
     slots: dict[_Key, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         default_factory=dict, max_length=40
     )
@@ -85,7 +86,8 @@ class Reason(BaseModel):
     zh: str
     """For the agent to read."""
     value: float
-    """category: probability; similarity: cosine; lexical: BM25; reranker: logit; feedback: acceptance rate; emotion: alert level; condition and tone: what they add."""
+    """category: probability; similarity: cosine; lexical: BM25; reranker: logit; feedback: acceptance rate;
+    emotion: alert level; condition and tone: what they add."""
 
 
 class ScriptPart(BaseModel):

@@ -219,7 +219,7 @@ def test_turns_can_be_changed_deleted_and_brought_back(page):
 
 def test_examples_are_one_click_away(page):
     count = page.run("document.querySelectorAll('#examples button').length")
-    assert count == 5
+    assert count == 6
     for place in range(count):
         page.window.execute_script(
             "document.querySelectorAll('#examples button')[arguments[0]].click()", place
@@ -381,7 +381,10 @@ def test_nothing_leaves_the_origin_is_kept_or_logged(page, address):
     asked = page.asked()
     assert {one["url"].removeprefix(address) for one in asked} >= {"/", "/track", "/analyze", "/labels"}
     assert all(one["url"].startswith(address) for one in asked)
-    assert page.window.get_log("browser") == []
+    # A service without rooms refuses /assist once; the browser says so by itself.
+    told = [row["message"] for row in page.window.get_log("browser")]
+    assert [words for words in told if "/assist - Failed to load resource" not in words] == []
+    assert len(told) <= 1
     assert page.run("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
     assert page.run(ROWS) == []
     assert page.run("document.getElementById('draft').value") == ""

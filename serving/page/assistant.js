@@ -58,10 +58,11 @@ export class Assistant {
     const key = JSON.stringify([text, context]);
     const before = unfinished ? this.typed : this.heard;
     const parts = unfinished ? ["routing"] : ROOMS.filter((room) => room !== "inspection" || (spoke && !answered));
-    const [heard, judged] = await Promise.all([
-      before?.key === key ? before : this.#hear({ text, context, parts, k: REPLIES }, key, signal),
-      answered && !unfinished ? this.#inspect(turns, signal) : null,
-    ]);
+    const hearing = before?.key === key ? before : this.#hear({ text, context, parts, k: REPLIES }, key, signal);
+    // Both at once, as soon as it is known that there is a desk.
+    if (!this.here) await hearing;
+    this.here = true;
+    const [heard, judged] = await Promise.all([hearing, answered && !unfinished ? this.#inspect(turns, signal) : null]);
     if (unfinished) this.typed = heard;
     else this.heard = heard;
     const rooms = Object.fromEntries(ROOMS.map((room) => [room, roomOf(heard.answer, room)]));
@@ -106,7 +107,6 @@ export class Assistant {
     const [text, context] = JSON.parse(heard.key);
     const { answer } = await ask("assist", { text, context, parts: [room], k: REPLIES, deadline_ms: PATIENT_MS });
     heard.answer[room] = answer[room];
-    if (room === "routing") heard.answer.signals = answer.signals;
     heard.answer.parts = heard.answer.parts.map((old) => answer.parts.find((part) => part.part === room && part.part === old.part) ?? old);
   }
 }
@@ -117,6 +117,5 @@ function roomOf(answer, room) {
   if (!told) return { state: "unasked" };
   const value = answer[room] ?? null;
   if (told.state === "done" && value === null) return { state: "none" };
-  const signals = room === "routing" && value ? { signals: answer.signals?.length ? answer.signals : value.signals } : {};
-  return { state: told.state, value, ...signals };
+  return { state: told.state, value };
 }

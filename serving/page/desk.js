@@ -6,7 +6,7 @@ import { inWords } from "./feedback.js";
 import { drawInspection } from "./inspection.js";
 import { drawGraph, drawKnowledge, knowledgeInWord } from "./knowledge.js";
 import { Replies } from "./replies.js";
-import { drawRouting } from "./routing.js";
+import { drawRouting, routingInWord } from "./routing.js";
 import { Tabs } from "./tabs.js";
 
 /** What is said where a room has no answer. */
@@ -126,15 +126,16 @@ export class Desk {
   }
 
   #routing(room) {
-    const { asked, first, last } = this.found;
-    const own = last - first;
-    const word = () => (room.state !== "done" ? mark(room) : room.value.escalate ? "主管" : room.value.group_zh);
-    const go = (index, start, end) => showWords(asked[index ?? own]?.id, start, end);
+    const { asked, first } = this.found;
+    const word = () => (room.state === "done" ? routingInWord(room.value) : mark(room));
+    const go = (index, words) => {
+      const text = asked[index]?.text ?? "";
+      const start = [...text.slice(0, Math.max(0, text.toLowerCase().indexOf(words)))].length;
+      showWords(asked[index]?.id, start, text.toLowerCase().includes(words) ? start + [...words].length : start);
+    };
     this.#draw("routing", [room], (box) => {
-      if (room.state === "done") {
-        const numberOf = (index) => first + (index ?? own);
-        box.replaceChildren(...drawRouting(room.value, room.signals, numberOf, go).filter(Boolean));
-      } else box.replaceChildren(this.#calm("routing", room));
+      if (room.state === "done") box.replaceChildren(...drawRouting(room.value, (index) => first + index, go).filter(Boolean));
+      else box.replaceChildren(this.#calm("routing", room));
     }, word);
   }
 

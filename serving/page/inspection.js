@@ -28,7 +28,7 @@ export function drawInspection(found, asked, numberOf, go) {
       found.score === null
         ? h("p", { class: "total none" }, "未评")
         : h("p", { class: `total s-${grade(found.score)}` }, rounded(found.score), h("small", {}, "分")),
-      h("p", { class: "soft" }, verdict(found)),
+      h("p", { class: "soft" }, verdict(found, asked.at(-1).role === "customer")),
     ),
     h("ul", { class: "dimensions", "aria-label": "四个维度" }, found.dimensions.map(dimension)),
     found.findings.length
@@ -45,9 +45,9 @@ export function drawInspection(found, asked, numberOf, go) {
   ];
 }
 
-function verdict({ red_line: red, findings, standards }) {
+function verdict({ red_line: red, findings, standards }, open) {
   const many = findings.length ? `${findings.length} 处要看` : "没有扣分";
-  return `${red ? "踩了红线，总分封顶；" : ""}${many}。质检标准第 ${standards} 版`;
+  return `${red ? "踩了红线，总分封顶；" : ""}${many}。${open ? "客户还在等回答，分数会变。" : ""}标准第 ${standards} 版`;
 }
 
 function dimension(one) {

@@ -63,6 +63,11 @@ export class Replies {
   }
 }
 
+/** The parts of a reply, so that the answer itself is seen among the courtesies; one part where they do not add up. */
+function partsOf({ text, parts }) {
+  return parts.map((part) => part.text).join("") === text ? parts : [{ stage: "solution", text }];
+}
+
 class Card {
   constructor(reply, place, list) {
     this.place = place;
@@ -78,7 +83,7 @@ class Card {
     this.own = new Map();
     const { list, place } = this;
     this.take = h("button", { type: "button", class: "take", "aria-label": `采用话术${PLACES[place]}` }, icon("yes"), "采用");
-    this.take.addEventListener("click", () => list.adopt(this.reply, textOf(this.pieces)));
+    this.take.addEventListener("click", () => list.adopt(this.reply, this.words()));
     this.swap = h("button", { type: "button", class: "swap", "aria-label": `话术${PLACES[place]}不合适，换一个` }, icon("swap"), "不合适，换一个");
     this.swap.addEventListener("click", () => this.#another());
     this.node.classList.remove("sent");
@@ -95,11 +100,17 @@ class Card {
   /** The words with their chips; drawn anew when a value comes. */
   drawText() {
     if (this.text.contains(document.activeElement) && document.activeElement.matches("input")) return;
-    this.pieces = piecesOf(this.reply, (name) => this.own.get(name) ?? (SHARED.has(name) ? this.list.known.get(name) : undefined));
-    const nodes = this.pieces.map((piece, place) =>
-      piece.name ? chip(piece, (value) => this.#fill(piece.name, value), () => this.#next(place)) : piece.text,
+    const valueOf = (name) => this.own.get(name) ?? (SHARED.has(name) ? this.list.known.get(name) : undefined);
+    this.parts = partsOf(this.reply).map(({ stage, text }) => ({ stage, pieces: piecesOf(text, this.reply.filled, valueOf) }));
+    const fill = (piece) => chip(piece, (value) => this.#fill(piece.name, value), () => this.#next());
+    this.text.replaceChildren(
+      ...this.parts.map(({ stage, pieces }) => h("span", { class: stage }, pieces.map((piece) => (piece.name ? fill(piece) : piece.text)))),
     );
-    this.text.replaceChildren(...nodes);
+  }
+
+  /** The words to send, as far as they are filled in. */
+  words() {
+    return this.parts.map(({ pieces }) => textOf(pieces)).join("");
   }
 
   #fill(name, value) {

@@ -17,23 +17,24 @@ const GAP = /【([^【】]{1,20})】/gu;
 const LONGEST = 200;
 
 /**
- * A reply in pieces: plain text, and gaps with a name.
+ * A text in pieces: plain words, and gaps with a name.
  *
- * @param {object} reply a recommendation
+ * @param {string} text of a reply or of a part of it
+ * @param {{name: string, value: string}[]} filled what the chat filled in
  * @param {(name: string) => string|undefined} valueOf what the person filled in
  * @returns {{text?: string, name?: string, zh?: string, value?: string}[]}
  */
-export function piecesOf(reply, valueOf) {
+export function piecesOf(text, filled, valueOf) {
   const pieces = [];
   let from = 0;
-  for (const found of reply.text.matchAll(GAP)) {
+  for (const found of text.matchAll(GAP)) {
     const name = NAME_OF.get(found[1]);
     if (!name) continue;
-    pieces.push(...besideFilled(reply.text.slice(from, found.index), reply.filled, valueOf));
+    pieces.push(...besideFilled(text.slice(from, found.index), filled, valueOf));
     pieces.push({ name, zh: found[1], value: valueOf(name) });
     from = found.index + found[0].length;
   }
-  return [...pieces, ...besideFilled(reply.text.slice(from), reply.filled, valueOf)];
+  return [...pieces, ...besideFilled(text.slice(from), filled, valueOf)];
 }
 
 /** What the chat filled in can be wrong too: it is shown, and can be changed. */

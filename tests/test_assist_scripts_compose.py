@@ -100,9 +100,8 @@ def test_an_apology_is_not_repeated_over_turns(composer):
     context = [Turn("agent", "您好，给您添麻烦了，实在抱歉"), Turn("customer", "道歉有什么用")]
     for seed in range(20):
         reply = composer.compose(solution, seed=seed, alert=3, emotion="angry", context=context)
-        assert not {"抱歉", "对不起", "道歉", "致歉"} & {
-            word for word in ("抱歉", "对不起", "道歉", "致歉") if word in reply.text
-        }
+        assert "apology" not in composer.compliance.says(reply.text)
+        assert not [word for word in ("抱歉", "对不起", "致歉", "向您道歉") if word in reply.text]
         assert "soothing" in stages(reply)
 
 

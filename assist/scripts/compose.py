@@ -9,6 +9,7 @@ complaints are soothed by LAMA (listen, apologise, make it right, appreciate), a
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ _PLANS: dict[str, dict[int, tuple[tuple[str, ...], ...]]] = {
 }
 _REMEMBERED = 300_000
 """Judged pairs that are kept: all of a library of some thousand scripts."""
+_OCCASION = re.compile(r"时用|才用|才能发|时先|时改用|过才|之后用|后用")
 _STOPS = "。！？!?…"
 
 
@@ -271,20 +273,27 @@ class Composer:
 
 
 class _Order:
-    """A shuffling that depends on a key only; texts of the wanted tone and without a note come first."""
+    """A shuffling that depends on a key only; texts of the wanted tone and for every occasion come first."""
 
     def __init__(self, key: str, tone: str) -> None:
         self._key = key
         self._tone = tone
 
     def sorted(self, parts: Iterable[Script]) -> list[Script]:
-        return sorted(parts, key=lambda part: (part.tone != self._tone, bool(part.note), self._rank(part.id)))
+        return sorted(
+            parts, key=lambda part: (part.tone != self._tone, _is_special(part), self._rank(part.id))
+        )
 
     def shuffled(self, plans: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         return sorted(plans, key=lambda plan: self._rank(" ".join(plan)))
 
     def _rank(self, name: str) -> bytes:
         return hashlib.blake2b(f"{self._key}\n{name}".encode(), digest_size=8).digest()
+
+
+def _is_special(part: Script) -> bool:
+    # Such a note names an occasion (顾客夸奖时用), which a composer cannot see; others name a duty.
+    return _OCCASION.search(part.note) is not None
 
 
 def _stages(parts: Sequence[Script]) -> list[str]:

@@ -163,7 +163,7 @@ def _add_operations(app: FastAPI, operations: Callable[[], Operations]) -> None:
     async def info() -> dict[str, Any]:
         """What is running: models, snapshot, calibration, device, threads, package versions."""
         packages = ("bentoml", "onnxruntime", "tokenizers", "numpy")
-        return {**operations().engine.info(), "versions": {name: version(name) for name in packages}}
+        return {**operations().about(), "versions": {name: version(name) for name in packages}}
 
 
 def _add_help(app: FastAPI, operations: Callable[[], Operations]) -> None:

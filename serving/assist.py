@@ -83,6 +83,10 @@ class Assistant:
         """Let running work end."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
+    def info(self) -> dict[str, Any]:
+        """What the rooms hold."""
+        return self._desk("").info()
+
     async def recommend(self, request: RecommendRequest) -> RecommendResponse:
         """Complete replies to a message, best first."""
         reading, desk = await self._read(request.text, request.context)

@@ -76,9 +76,9 @@ CHATS: list[dict[str, Any]] = [
 
 
 HELPED: dict[str, Any] = {
-    "text": "杯子上刻了我名字 收到才两天 不想要了能退吗",
+    "text": "刻了字的保温杯 收到才两天 不想要了能退吗",
     "context": [
-        {"role": "customer", "text": "在吗 上周买的那个保温杯"},
+        {"role": "customer", "text": "在吗"},
         {"role": "agent", "text": "您好，在的，您说一下是什么问题，我来看。"},
     ],
     "deadline_ms": 5000,

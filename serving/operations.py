@@ -65,6 +65,9 @@ class FeedbackSink(Protocol):
 class Helper(Protocol):
     """Helps the agent beyond labels: `serving.assist.Assistant`, or nothing of it."""
 
+    def info(self) -> dict[str, Any]:
+        """What the rooms hold."""
+
     async def recommend(self, request: RecommendRequest) -> RecommendResponse:
         """Complete replies to a message, best first."""
 
@@ -112,6 +115,10 @@ class Operations:
     ) -> None:
         self.engine, self._feedback, self._on_feedback = engine, feedback, on_feedback
         self._helper = helper
+
+    def about(self) -> dict[str, Any]:
+        """Models, device and threads, and what the rooms hold."""
+        return {**self.engine.info(), "desk": self._helper.info() if self._helper else None}
 
     @property
     def helper(self) -> Helper:

@@ -8,6 +8,7 @@ times are 0. Parts are never late, unless a text asks for it.
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -44,6 +45,7 @@ class MockHelper:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._assistant: Assistant | None = None
+        self._opening = threading.Lock()
         self.received: dict[str, ReplyFeedback] = {}
         """What was said of replies, by the reply's id, oldest first."""
 
@@ -98,9 +100,10 @@ class MockHelper:
         from serving.assist import Assistant
         from serving.mock_rooms import open_desk
 
-        desk = open_desk(self.received)
-        if self._assistant is None:  # another request may have waited for the same rooms
-            self._assistant = Assistant(self._engine, lambda model: desk)
+        with self._opening:  # several requests may have come for closed rooms
+            if self._assistant is None:
+                desk = open_desk(self.received)
+                self._assistant = Assistant(self._engine, lambda model: desk)
 
 
 def _told(part: AssistPart, late: bool) -> AssistPart:

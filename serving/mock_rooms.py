@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 import shutil
 import tempfile
 import threading
 import weakref
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from assist.graph.schema import GraphRequest, GraphResponse
 from assist.graph.shop import ShopGraph
 from assist.knowledge.answer import Drafter
 from assist.knowledge.base import KnowledgeBase
@@ -39,11 +42,12 @@ from serving.desk import Desk, DeskSettings, Shelves
 if TYPE_CHECKING:
     from serving.predictor import Message, Predictor
 
-__all__ = ["TODAY", "MockKnowledge", "MockRecommender", "open_desk"]
+__all__ = ["TODAY", "MockGraph", "MockKnowledge", "MockRecommender", "open_desk"]
 
 TODAY = date(2026, 11, 23)
 """The mock's day: answers about promotions and deadlines do not change with the calendar."""
 _WIDTH = 256
+_WISH = re.compile(r"\[mock:[^\]]*\]")
 _opening = threading.Lock()
 
 
@@ -64,7 +68,8 @@ class MockRecommender(Recommender):
 
     def recommend(self, request: RecommendRequest, reading: Reading) -> RecommendResponse:
         """See `Recommender.recommend`; near-ties keep their places, and it takes no time."""
-        found = super().recommend(request.model_copy(update={"explore": False}), reading)
+        plain = request.model_copy(update={"explore": False, "text": _plain(request.text)})
+        found = super().recommend(plain, replace(reading, text=_plain(reading.text)))
         asked = f"{request.model_dump_json()}\x1e{reading.category}\x1e{reading.alert}"
         request_id = f"mock-{hashlib.sha256(asked.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
         replies = [
@@ -95,17 +100,28 @@ class MockKnowledge(KnowledgeBase):
         self, request: KnowledgeSearchRequest, embedding: NDArray[np.float32] | None = None
     ) -> KnowledgeSearchResponse:
         """See `KnowledgeBase.search`."""
-        return super().search(_dated(request), embedding)
+        return super().search(_asked(request), embedding)
 
     def nearest(
         self, request: KnowledgeSearchRequest, embedding: NDArray[np.float32] | None = None
     ) -> list[CitedPassage]:
         """See `KnowledgeBase.nearest`."""
-        return super().nearest(_dated(request), embedding)
+        return super().nearest(_asked(request), embedding)
 
     def standing_texts(self, at: date | None = None) -> list[str]:
         """See `KnowledgeBase.standing_texts`."""
         return super().standing_texts(at or TODAY)
+
+
+class MockGraph(ShopGraph):
+    """Answers as of `TODAY`."""
+
+    def __init__(self) -> None:
+        super().__init__(today=lambda: TODAY)
+
+    def ask(self, request: GraphRequest) -> GraphResponse:
+        """See `ShopGraph.ask`."""
+        return super().ask(request.model_copy(update={"text": _plain(request.text)}))
 
 
 def open_desk(received: dict[str, ReplyFeedback]) -> Desk:
@@ -132,7 +148,7 @@ def _desk() -> Desk:
     )
     _fill(settings.knowledge)
     shelves = Shelves(settings)
-    shelves.graph = ShopGraph(today=lambda: TODAY)
+    shelves.graph = MockGraph()
     desk = Desk(shelves, cast("Predictor", _Hashes()))
     weakref.finalize(desk, shutil.rmtree, folder, ignore_errors=True)
     index = desk.recommender.index
@@ -150,8 +166,14 @@ def _fill(path: Path) -> None:
         store.put(read_document(document), TODAY)
 
 
-def _dated(request: KnowledgeSearchRequest) -> KnowledgeSearchRequest:
-    return request if request.at else request.model_copy(update={"at": str(TODAY)})
+def _asked(request: KnowledgeSearchRequest) -> KnowledgeSearchRequest:
+    question = _plain(request.question).strip() or request.question
+    return request.model_copy(update={"question": question, "at": request.at or str(TODAY)})
+
+
+def _plain(text: str) -> str:
+    """A text without its wishes; blanks in their place, so that what follows keeps its position."""
+    return _WISH.sub(lambda found: " " * len(found[0]), text)
 
 
 class _Hashes:

@@ -230,11 +230,11 @@ def train_and_export(
         "measured": figures,
     }
     card = (
-        "# Reranker of script recommendations\n\nDoes a script answer a message? A head on the sentence vectors "
-        f"of `{encoder}`, trained by `python -m experiments.reply_training` on "
-        f"{int(own.judged.sum())} judged and {int((~own.judged).sum())} assumed pairs of the embedded library "
-        "and corpus. For another encoder, or after the champion changed, it must be trained anew. Figures and "
-        "limits: docs/recommend.md.\n"
+        "# Reranker of script recommendations\n\nDoes a script answer a message? A head on the sentence "
+        f"vectors of `{encoder}`, trained by `python -m experiments.reply_training` on "
+        f"{int(own.judged.sum())} judged and {int((~own.judged).sum())} assumed pairs of the embedded "
+        "library and corpus. For another encoder, or after the champion changed, it must be trained anew. "
+        "Figures and limits: docs/recommend.md.\n"
     )
     return export_reranker(network, output, threshold, provenance, card)
 

@@ -188,12 +188,13 @@ class _Collator:
             self.numbers[index] = view.numbers(query, [reply], cosine[index : index + 1])[0]
             self.grams.append(view.grams(query, [reply])[0].astype(np.int32))
         self.weight = np.ones(len(rows), np.float32) if rows.weight is None else rows.weight
+        self.with_grams = True
 
     def __call__(self, chosen: list[int]) -> dict[str, Tensor]:
         rows = self.rows
-        longest = max(len(self.grams[index]) for index in chosen)
+        longest = max(len(self.grams[index]) for index in chosen) if self.with_grams else 1
         grams = np.zeros((len(chosen), longest), np.int64)
-        for place, index in enumerate(chosen):
+        for place, index in enumerate(chosen if self.with_grams else []):
             grams[place, : len(self.grams[index])] = self.grams[index]
         arrays = {
             "query": rows.query_vectors[rows.query[chosen]],
@@ -216,6 +217,7 @@ def _fit_view(network: ReplyNetwork, view: str, collator: _Collator, config: Rer
         collate_fn=collator,
         generator=torch.Generator().manual_seed(config.seed),
     )
+    collator.with_grams = view == "wording"
     prior = float(np.clip(collator.rows.answers.mean(), 0.01, 0.99))
     module = ReplyModule(network.train(), view, config, epochs * len(loader), prior)
     # A fit takes seconds, and there are many in a cross-validation: what Lightning says of each is noise.

@@ -13,11 +13,12 @@ from typing import Any
 from assist.scripts.compliance import load_compliance
 from assist.scripts.importing_tables import Row, TableFile
 from assist.scripts.library import SLOTS, Script, parse_script
-from data.pii import find
+from data.pii import find, mask
 from data.taxonomy import Taxonomy
 
 __all__ = ["COLUMNS", "RowError", "map_columns", "row_to_script"]
 
+MAX_REASON = 160
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "text": (
         "text",
@@ -37,7 +38,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "tone": ("tone", "语气", "风格"),
     "when": ("when", "条件", "适用条件"),
     "note": ("note", "备注", "说明", "注意"),
-    "id": ("id", "编号", "话术编号", "序号"),
+    "id": ("id", "话术编号"),
     "alerts": ("alerts", "预警", "预警级别"),
     "after": ("after", "适用分类"),
     "method": ("method", "方法"),
@@ -133,7 +134,10 @@ def row_to_script(
         script = parse_script(values, str(kind), taxonomy, "row")
     except ValueError as error:
         _, field, reason = str(error).split(": ", 2)
-        raise RowError(field, reason) from error
+        if field == "category":
+            named = f"{_short(values['category'])} is no key and no Chinese name of a category"
+            raise RowError(field, named) from error
+        raise RowError(field, _short(reason)) from error
     if spans := find(script.text) or find(script.note):
         raise RowError("text", f"holds personal data ({spans[0].kind}); write a slot or leave it out")
     for issue in load_compliance().check_script(script):
@@ -143,6 +147,12 @@ def row_to_script(
                 "when" if issue.rule == "exclusive" else "text", f"{issue.rule}: {issue.reason}{words}"
             )
     return script
+
+
+def _short(value: Any) -> str:
+    # A wrongly mapped column may hold anything, also personal data.
+    text = mask(str(value))
+    return text if len(text) <= MAX_REASON else text[:MAX_REASON] + "…"
 
 
 def _cell(field: str, cell: Any) -> Any:

@@ -196,8 +196,12 @@ def _json_rows(text: str) -> Iterator[Row]:
 
 def _workbook(raw: bytes, name: str, sheet: str | None) -> tuple[tuple[str, ...], list[Row]]:
     # Imported late: only who brings a workbook needs it.
-    from openpyxl import load_workbook
-
+    try:
+        from openpyxl import load_workbook
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{name}: workbooks need openpyxl (pip install 'kefu-lab[office]'), or save it as CSV"
+        ) from error
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())

@@ -7,4 +7,8 @@ report are masked, every rate has its interval, and none is stated on fewer than
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from assist.reports.page import write_page
+from assist.reports.period import period_report
+from assist.reports.workbook import write_workbook
+
+__all__ = ["period_report", "write_page", "write_workbook"]

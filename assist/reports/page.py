@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assist.reports import charts
+from assist.reports.charts import bars, bullet, day_columns, forest, hour_columns, labelled_days, span, trend
 from assist.reports.feelings import TRAJECTORIES
 from assist.reports.indicators import GROUP_KEYS
 from assist.reports.schema import Behaviour, PeriodReport, TurningPoint
@@ -70,12 +70,13 @@ def render(report: PeriodReport, taxonomy: Taxonomy | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    pictures = (bars, bullet, day_columns, forest, hour_columns, labelled_days, span, trend)
+    environment.globals["charts"] = {one.__name__: one for one in pictures}
     environment.filters |= {"value": value_zh, "percent": _percent}
     figures = {one.key: one for one in report.figures}
     categories = {one.key: one.zh for one in taxonomy.categories}
     return environment.get_template(TEMPLATE).render(
         report=report,
-        charts=charts,
         headline=headline(report),
         notes=notes(report),
         figures=figures,

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from assist.scripts.check import MOODS, check_sample, main, naive_findings, report, sample_replies, write_docs
+from assist.scripts.check import (
+    MOODS,
+    check_replies,
+    every_solution,
+    main,
+    naive_findings,
+    report,
+    sample_replies,
+    write_docs,
+)
 from assist.scripts.compose import Composer, soothing_plans
 from assist.scripts.counting import count_replies
 from assist.scripts.library import Library, Script, load_library
@@ -180,11 +189,19 @@ def test_the_library_gives_well_over_a_hundred_thousand_replies(composer):
 
 
 def test_a_sample_of_replies_has_no_findings(composer):
-    found, different = check_sample(composer, 1500, seed=11)
+    found, count, different = check_replies(composer, sample_replies(composer, 1000, seed=11))
     assert found == []
-    assert different > 1400
+    assert count == 1000
+    assert different > 950
     moods = {(alert, emotion) for alert, emotion, _ in sample_replies(composer, 300)}
     assert moods == set(MOODS)
+
+
+@pytest.mark.slow
+def test_every_solution_makes_a_complete_reply_in_every_mood(composer):
+    found, count, _ = check_replies(composer, every_solution(composer))
+    assert found == []
+    assert count > 10_000
 
 
 def test_blind_combinations_are_caught(composer):

@@ -1,4 +1,4 @@
-"""Read the whole library and a large sample of composed replies for silly ones.
+"""Read the whole library, every solution in every mood, and a large sample of replies for silly ones.
 
     python -m assist.scripts.check [--sample 20000] [--own shop.jsonl] [--json build/scripts.json]
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,16 @@ from assist.scripts.library import DEFAULT_FOLDER, KINDS, TONES, Library, load_l
 from data.files import atomic_write, write_json
 from data.taxonomy import group_name, load_taxonomy
 
-__all__ = ["MOODS", "check_sample", "main", "naive_findings", "report", "sample_replies", "write_docs"]
+__all__ = [
+    "MOODS",
+    "check_replies",
+    "every_solution",
+    "main",
+    "naive_findings",
+    "report",
+    "sample_replies",
+    "write_docs",
+]
 
 MOODS: tuple[tuple[int, str], ...] = (
     (0, "neutral"), (0, "positive"),
@@ -61,11 +71,27 @@ def sample_replies(composer: Composer, count: int, seed: int = 0) -> Iterator[tu
             )
 
 
-def check_sample(composer: Composer, count: int, seed: int = 0) -> tuple[list[tuple[Issue, str]], int]:
-    """Findings in a sample of replies, each with the reply's text, and how many of them were different."""
+def every_solution(composer: Composer) -> Iterator[tuple[int, str, Reply]]:
+    """Each solution once in each mood that it suits, as `sample_replies` yields them."""
+    for solution in composer.library.solutions:
+        for alert, emotion in MOODS:
+            if composer.suits(solution, alert):
+                yield alert, emotion, composer.compose(solution, seed=0, alert=alert, emotion=emotion)
+
+
+def check_replies(
+    composer: Composer, replies: Iterable[tuple[int, str, Reply]]
+) -> tuple[list[tuple[Issue, str]], int, int]:
+    """Read composed replies.
+
+    Returns:
+        Findings, each with the reply's text; how many replies were read; how many of them differed.
+    """
     found: list[tuple[Issue, str]] = []
     texts: set[str] = set()
-    for alert, emotion, reply in sample_replies(composer, count, seed):
+    count = 0
+    for alert, emotion, reply in replies:
+        count += 1
         texts.add(reply.text)
         parts = [composer.library.by_id[part.id] for part in reply.parts]
         issues = composer.compliance.check_reply(parts, reply.text, alert, emotion)
@@ -73,7 +99,7 @@ def check_sample(composer: Composer, count: int, seed: int = 0) -> tuple[list[tu
         if stages[0] != "opening" or stages[-1] != "closing":
             issues.append(Issue("incomplete", (reply.parts[0].id,), " ".join(stages), "缺少问候或结束"))
         found += [(issue, reply.text) for issue in issues]
-    return found, len(texts)
+    return found, count, len(texts)
 
 
 def naive_findings(composer: Composer, count: int, seed: int = 0) -> Counter[str]:
@@ -107,7 +133,8 @@ def report(library: Library, sample: int, seed: int = 0) -> dict[str, Any]:
     """Counts of a library and what the checks find in it; plain values, ready for JSON."""
     composer = Composer(library)
     alone = composer.compliance.check_library(library)
-    composed, different = check_sample(composer, sample, seed) if sample else ([], 0)
+    replies = chain(every_solution(composer), sample_replies(composer, sample, seed)) if sample else ()
+    composed, read, different = check_replies(composer, replies)
     calm = count_calm(composer)
     return {
         "scripts": {kind: sum(one.kind == kind for one in library.scripts) for kind in KINDS},
@@ -120,7 +147,7 @@ def report(library: Library, sample: int, seed: int = 0) -> dict[str, Any]:
         * sum(0 in part.alerts for part in library.closings),
         "replies_angry_red": sum(count_replies(composer, 3, "angry").values()),
         "naive": {"size": sample, **dict(naive_findings(composer, sample, seed).most_common())},
-        "sample": {"size": sample, "seed": seed, "different": different},
+        "sample": {"size": read, "seed": seed, "different": different},
         "findings": dict(Counter(issue.rule for issue in [*alone, *(one for one, _ in composed)])),
         "examples": [
             asdict(one) | {"scripts": list(one.scripts), "text": text}
@@ -163,7 +190,7 @@ def _print(result: dict[str, Any], console: Console) -> None:
         console.print(
             f"put together blindly, {naive['any'] / naive['size']:.1%} of {naive['size']:,} break a rule"
         )
-    console.print(f"sample: {sample['size']:,} composed, {sample['different']:,} of them different")
+    console.print(f"composed and read: {sample['size']:,} replies, {sample['different']:,} of them different")
     for one in result["examples"]:
         console.print(
             f"[{one['rule']}] {', '.join(one['scripts'])}: {one['words']} {one['reason']}", markup=False
@@ -221,7 +248,7 @@ def main(argv: list[str] | None = None) -> int:
         "--folder", type=Path, default=DEFAULT_FOLDER, help="a library in the form of data/scripts"
     )
     parser.add_argument("--own", type=Path, help="a shop's own library, made by assist.scripts.importing")
-    parser.add_argument("--sample", type=int, default=20_000, help="composed replies to read")
+    parser.add_argument("--sample", type=int, default=20_000, help="random replies to read besides")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the result here as well")
     parser.add_argument("--docs", type=Path, help="a Markdown page that takes the figures")

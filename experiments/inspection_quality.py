@@ -35,8 +35,18 @@ from assist.scripts.library import load_library
 from data.files import read_jsonl, write_json
 from data.tables import Table
 
-__all__ = ["FOLDER", "Planted", "Quality", "main", "quality", "read_planted", "shop_check",
-           "shop_scripts", "struck"]  # fmt: skip
+__all__ = [
+    "FOLDER",
+    "Planted",
+    "Quality",
+    "answers",
+    "main",
+    "quality",
+    "read_planted",
+    "shop_check",
+    "shop_scripts",
+    "struck",
+]
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "inspection"
 WHOLE_UNTIL = "2026-11-30T00:00:00+08:00"
@@ -106,6 +116,15 @@ def shop_check(path: Path = FOLDER / "passages.jsonl") -> PassageCheck:
 def shop_scripts() -> ScriptIndex:
     """The embedded script library."""
     return ScriptIndex([(script.id, script.text) for script in load_library().scripts])
+
+
+def answers(path: Path = FOLDER / "answers.jsonl") -> dict[str, int]:
+    """The check of answers on single questions, on which it was set: counts as `truth -> verdict`."""
+    check = shop_check()
+    counts: dict[str, int] = defaultdict(int)
+    for _, row in read_jsonl(path):
+        counts[f"{row['truth']} -> {check(row['question'], row['answer']).kind}"] += 1
+    return dict(sorted(counts.items()))
 
 
 def struck(planted: Sequence[Planted]) -> tuple[dict[str, Any], int]:
@@ -196,6 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name}: {len(chosen)} conversations\n\n{Table(rows)}\n")
         if options.show == name:
             _show([planted[at] for at in chosen], [inspections[at] for at in chosen])
+    result["answers"] = answers()
+    print(f"single answers: {result['answers']}\n")
     raw, words = struck(planted)
     inspector = Inspector(
         parse_standards(raw), library=scripts, knowledge=shop_check(), read_emotion=inspector.read_emotion

@@ -12,7 +12,7 @@ from assist.inspection.inspector import Inspector
 from assist.inspection.standards import load_standards, parse_standards
 from benchmarks.inspection import FILE, read_sessions, throughput
 from experiments.inspection_picture import draw_quality
-from experiments.inspection_quality import read_planted, struck
+from experiments.inspection_quality import answers, read_planted, struck
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +29,16 @@ def test_wordings_that_only_held_out_chats_have_are_struck():
     # What the tuned half has stays.
     tuned = [turn.text for one in planted if not one.held_out for turn in one.request.turns]
     assert all(kept.words["polite"].search(text) for text in tuned if before["polite"].search(text))
+
+
+def test_single_answers_are_told_apart():
+    counts = answers()
+    wrong = {key: count for key, count in counts.items() if key.split(" -> ")[0] != key.split(" -> ")[1]}
+    assert counts["contradiction -> contradiction"] >= 30
+    assert counts["support -> support"] >= 40
+    # It may say nothing, but it must not accuse.
+    assert not wrong.get("support -> contradiction", 0)
+    assert not wrong.get("unknown -> contradiction", 0)
 
 
 def test_the_measured_figures_are_the_ones_that_are_drawn():

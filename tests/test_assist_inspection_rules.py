@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from assist.inspection.conformity import ScriptIndex
-from assist.inspection.facts import PassageCheck, quantities
+from assist.inspection.facts import PassageCheck
 from assist.inspection.inspector import Inspector
+from assist.inspection.quantities import quantities
 from assist.inspection.schema import InspectRequest, InspectTurn
 
 START = datetime.fromisoformat("2026-11-05T09:00:00+08:00")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from assist.inspection.facts import quantities
+from assist.inspection.quantities import quantities
 from assist.inspection.view import Fault, Outcome, View
 
 __all__ = ["Promise", "broken_promise", "promises"]

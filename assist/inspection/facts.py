@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from assist.inspection.quantities import Quantity, quantities
 from assist.inspection.view import is_question, pairs, plain
 
-__all__ = ["Check", "PassageCheck", "Quantity", "Verdict", "quantities"]
+__all__ = ["Check", "PassageCheck", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +39,6 @@ class Check(Protocol):
         """Of the customer's words and the agent's answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """A number with its unit, or a range."""
-
-    low: float
-    high: float
-    unit: str
-    start: int
-    end: int
-    bound: str = ""
-    """ "most" or "least" where the words before it make it a limit."""
-
-    def fits(self, other: Quantity) -> bool:
-        """Whether this number of an answer is what a statement's number allows."""
-        if other.bound == "most":
-            return self.high <= other.high
-        if other.bound == "least":
-            return self.low >= other.low
-        return other.low <= self.low and self.high <= other.high
-
-
-_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2, "半": 0.5}
-_NUMBER = r"\d+(?:\.\d+)?|[零一二三四五六七八九十百两半]+"
-_UNIT = (
-    r"毫升|升|公斤|千克|kg|斤|克|瓦|w|厘米|cm|毫米|米|个?工作日|小时|分钟|天|日|个月|年|元|块|度|支|档|岁|期|k|%"
-    r"|积分|分|点|号"
-)
-_QUANTITY = re.compile(rf"({_NUMBER})(?:(?:到|至|-|~)({_NUMBER}))?(?:个)?({_UNIT})(?!无理由)")
-_SAME_UNIT = {
-    "kg": "公斤", "千克": "公斤", "w": "瓦", "cm": "厘米", "块": "元", "日": "天", "个工作日": "工作日",
-    "分": "积分",
-}  # fmt: skip
-_MOST = re.compile(r"(?:不超过|不能超过|最多|最大|以内|不高于|低于|小于)[\u4e00-\u9fff]{0,3}$")
-_LEAST = re.compile(r"(?:满|至少|不少于|超过|以上)$")
 _CLAUSE = re.compile(r"[^,。;!?\n]+")
 _SENTENCE = re.compile(r"[^。;!?\n]+")
 _LABEL = re.compile(r"(?<![a-z0-9])(\d?x*[sml])(?![a-z])")
@@ -87,42 +54,11 @@ _COMMON = set("的了吗呢吧啊是在有我你您这那个就都也还和跟�
 _IDLE = re.compile(r"支持|可以|客服|我们|商家|店铺|本店|仓库")
 _CELL = re.compile(r"[^,:]{1,12}:([^,。;]+)")
 # How long something has taken already is no fact of the shop.
-_PASSED = re.compile(r"(?:等|拖|过|用|花|晚|迟|超)了?$")
+_HEDGE = re.compile(r"大概|大约|一般|差不多|左右|应该")
+_PASSED = re.compile(r"(?:等|拖|过|用|花|晚|迟)了$|(?:等|拖|晚|迟)$")
 _THANKS = re.compile(r"[^,。;!?\n]*(?:感谢|谢谢|祝您|不客气)[^,。;!?\n]*")
 _UNKNOWN = 1.0
 _CONDITION = re.compile(r"如果|要是|质量问题|开线|坏了|破损|的话")
-
-
-def _value(word: str) -> float:
-    if word[0].isdigit():
-        return float(word)
-    if word == "半":
-        return 0.5
-    total, digit = 0.0, 0.0
-    for char in word:
-        if char == "十":
-            total, digit = total + (digit or 1) * 10, 0.0
-        elif char == "百":
-            total, digit = total + (digit or 1) * 100, 0.0
-        else:
-            digit = _DIGITS[char]
-    return total + digit
-
-
-def quantities(text: str) -> list[Quantity]:
-    """Numbers with units in a plain text, in order; ranges ("95到110斤") as one."""
-    found = []
-    for match in _QUANTITY.finditer(text):
-        low, high, unit = match.groups()
-        before = text[max(0, match.start() - 8) : match.start()]
-        bound = "most" if _MOST.search(before) else "least" if _LEAST.search(before) else ""
-        if text[match.end() : match.end() + 2] in ("以内", "之内"):
-            bound = "most"
-        values = _value(low), _value(high or low)
-        found.append(
-            Quantity(min(values), max(values), _SAME_UNIT.get(unit, unit), *match.span(), bound=bound)
-        )
-    return found
 
 
 @dataclass(frozen=True)
@@ -256,11 +192,12 @@ def _compare(statement: _Statement, asked: str, said: str) -> tuple[int, Verdict
         words = clause.group()
         for quantity in quantities(words):
             same = [one for one in truth if one.unit == quantity.unit]
-            rest = _pairs(words[: quantity.start] + " " + words[quantity.end :])
+            rest = _pairs(_HEDGE.sub(" ", words[: quantity.start] + " " + words[quantity.end :]))
+            topic = rest or _pairs(asked)
             if _PASSED.search(words[: quantity.start]):
                 continue
             # The number speaks of the statement's thing, or is all that the answer says of what was asked.
-            if not same or not (rest or _pairs(asked)) & statement.pairs:
+            if not same or not topic & statement.pairs:
                 continue
             span = (clause.start() + quantity.start, clause.start() + quantity.end)
             fits = any(quantity.fits(one) for one in same)

@@ -15,13 +15,29 @@ from assist.inspection.schema import InspectRequest, InspectTurn
 from assist.inspection.standards import Standards
 from assist.wording import Finding, find_wording
 
-__all__ = ["Exchange", "Fault", "Outcome", "ReadEmotion", "View", "Wait", "is_question", "pairs", "plain"]
+__all__ = [
+    "COLD",
+    "UPSET",
+    "Exchange",
+    "Fault",
+    "Feelings",
+    "Outcome",
+    "ReadEmotion",
+    "View",
+    "Wait",
+    "is_question",
+    "pairs",
+    "plain",
+]
 
 Feelings = Mapping[str, float]
+"""Probability by emotion key."""
 ReadEmotion = Callable[[Sequence[str]], Sequence[Feelings]]
 """Texts to the probability of each emotion key; the platform's emotion model."""
 COLD = ("angry", "dissatisfied")
+"""What an agent must not sound like."""
 UPSET = ("angry", "dissatisfied", "disappointed")
+"""How a customer feels who is not content."""
 
 _STOPS = str.maketrans("，！？；：～（）", ",!?;:~()")
 _ACK = re.compile(

@@ -8,9 +8,10 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
+from assist.reports.cells import harmless
 from assist.reports.period import period_report
 from assist.reports.schema import ChatReading, MessageReading
-from assist.reports.workbook import SHEETS, harmless, write_workbook
+from assist.reports.workbook import SHEETS, write_workbook
 from data.chats import Chat, TimedTurn
 
 openpyxl = pytest.importorskip("openpyxl", reason="needs the extra office: pip install 'kefu-lab[office]'")

@@ -49,6 +49,10 @@ class MockHelper:
         self.received: dict[str, ReplyFeedback] = {}
         """What was said of replies, by the reply's id, oldest first."""
 
+    def info(self) -> dict[str, Any]:
+        """Says that these are the mock's, and whether they are open yet."""
+        return {"mock": True, "open": self._assistant is not None}
+
     async def recommend(self, request: RecommendRequest) -> RecommendResponse:
         """Complete replies to a message, best first."""
         return await (await self._open()).recommend(request)

@@ -67,6 +67,10 @@ class RemoteHelper:
     def __init__(self, client: AsyncKefuClient) -> None:
         self._client = client
 
+    def info(self) -> dict[str, Any]:
+        """Nothing is known here; `RemoteOperations.info` asks."""
+        return {}
+
     async def recommend(self, request: RecommendRequest) -> RecommendResponse:
         """Asks `/recommend`."""
         return await self._client.recommend(request)

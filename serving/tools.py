@@ -90,7 +90,7 @@ async def _list(operations: Operations, request: ListRequest) -> Labels:
 
 
 async def _info(operations: Operations, request: NoArguments) -> InfoAnswer:
-    found = await operations.info() if isinstance(operations, Elsewhere) else operations.engine.info()
+    found = await operations.info() if isinstance(operations, Elsewhere) else operations.about()
     return InfoAnswer.model_validate(found)
 
 

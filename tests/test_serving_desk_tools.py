@@ -48,7 +48,7 @@ def test_dicts_are_lists_of_pairs(operations):
 
 
 def test_what_the_desk_knows_fills_the_gaps(operations):
-    asked = {"text": "[mock:category=return_request] 刻了字还能退吗", "k": 8}
+    asked = {"text": "[mock:category=suitability] 这个适合我吗", "k": 8}
     said = use(operations, "recommend_replies", **asked, slots=pairs(product="铁锅"))
     assert {"name": "product", "value": "铁锅"} in [slot for one in said["replies"] for slot in one["filled"]]
     assert said == use(operations, "recommend_replies", **asked, slots={"product": "铁锅"})

@@ -10,7 +10,6 @@ first right reply among the candidates of a question that has one, ties counted 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,23 +124,34 @@ def learnt(rows: PairRows, config: RerankConfig, groups: NDArray[np.int64]) -> S
     return score
 
 
-def cross_validate(pairs: Pairs, scorers: Mapping[str, Scorer], folds: int, seed: int) -> dict[str, Any]:
-    """Figures of each method: mean over folds, and their standard deviation."""
-    parts = query_folds(pairs, folds, seed)
+def cross_validate(
+    pairs: Pairs,
+    scorers: Mapping[str, Scorer],
+    folds: int,
+    seed: int,
+    after: Callable[[dict[str, Any], int], None] | None = None,
+) -> dict[str, Any]:
+    """Figures of each method: mean over folds, and their standard deviation.
+
+    Args:
+        after: called after each fold with the figures so far and the number of folds they rest on.
+    """
     found: dict[str, list[dict[str, float]]] = {name: [] for name in scorers}
-    seconds = dict.fromkeys(scorers, 0.0)
-    for test in parts:
+    for number, test in enumerate(query_folds(pairs, folds, seed), 1):
         train = np.setdiff1d(np.arange(len(pairs)), test)
         for name, scorer in scorers.items():
-            began = time.perf_counter()
             scores, threshold = scorer(train, test)
-            seconds[name] += time.perf_counter() - began
             found[name].append(evaluate(pairs.take(test), scores, threshold))
+        if after:
+            after(_summary(found), number)
+    return _summary(found)
+
+
+def _summary(found: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
     return {
         name: {
             **{key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]},
             **{f"{key}_sd": round(float(np.std([row[key] for row in rows])), 4) for key in ("f1", "mrr")},
-            "seconds": round(seconds[name], 1),
         }
         for name, rows in found.items()
     }
@@ -185,21 +195,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scorers[f"reranker on the {encoder} encoder"] = learnt(
             pair_rows(pairs, query, reply), config, pairs.query
         )
-    figures = cross_validate(pairs, scorers, options.folds, options.seed)
-    table = Table("method", "F1", "± sd", "precision", "recall", "MRR", "± sd")
-    for name, row in figures.items():
-        keys = ("f1", "f1_sd", "precision", "recall", "mrr", "mrr_sd")
-        table.add_row(name, *(f"{row[key]:.3f}" for key in keys))
-    Console().print(table)
-    if options.output:
-        write_json(
-            options.output,
-            {
-                "pairs": len(pairs), "questions": len(np.unique(pairs.group)),
-                "answering": round(float(pairs.answers.mean()), 4), "folds": options.folds,
-                "seed": options.seed, "champion": champion_name(options.exported), "methods": figures,
-            },
-        )  # fmt: skip
+
+    def report(figures: dict[str, Any], done: int) -> None:
+        table = Table("method", "F1", "± sd", "precision", "recall", "MRR", "± sd")
+        for name, row in figures.items():
+            keys = ("f1", "f1_sd", "precision", "recall", "mrr", "mrr_sd")
+            table.add_row(name, *(f"{row[key]:.3f}" for key in keys))
+        Console().print(f"{done} of {options.folds} folds", table)
+        if options.output:
+            write_json(
+                options.output,
+                {
+                    "pairs": len(pairs), "questions": len(np.unique(pairs.group)),
+                    "answering": round(float(pairs.answers.mean()), 4), "folds": options.folds,
+                    "folds_measured": done, "seed": options.seed,
+                    "champion": champion_name(options.exported), "methods": figures,
+                },
+            )  # fmt: skip
+
+    cross_validate(pairs, scorers, options.folds, options.seed, report)
 
 
 if __name__ == "__main__":

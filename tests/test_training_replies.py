@@ -31,7 +31,7 @@ def made(count, seed):
 
 @pytest.fixture(scope="module")
 def trained():
-    config = RerankConfig(hidden=16, buckets=2048, epochs=12, wording_epochs=8, batch_size=32, lr=5e-3)
+    config = RerankConfig(hidden=16, buckets=2048, epochs=8, wording_epochs=4, batch_size=100, lr=2e-2)
     return train_reranker(made(400, 1), made(120, 1), config)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assist.graph.catalogue import Condition, Fact, Rule
@@ -76,6 +76,7 @@ def test_stretches_of_a_number_are_told_apart_where_rules_do():
     assert holds == [(True, False, False), (False, True, False), (False, True, True)]
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.sets(st.tuples(st.sampled_from(["<=", "<", ">=", ">"]), st.integers(0, 20)), min_size=1, max_size=5),
     st.floats(0, 25, allow_nan=False),
@@ -104,6 +105,7 @@ def rule_sets(draw):
     return found
 
 
+@settings(max_examples=40, deadline=None)
 @given(rule_sets(), st.permutations(range(6)))
 def test_the_order_of_rules_does_not_matter(rules, order):
     shuffled = [rules[one] for one in order if one < len(rules)]
@@ -112,6 +114,7 @@ def test_the_order_of_rules_does_not_matter(rules, order):
         assert decide(rules, facts, True).outcome == decide(shuffled, facts, True).outcome
 
 
+@settings(max_examples=40, deadline=None)
 @given(rule_sets())
 def test_exploring_covers_every_way_and_agrees_with_deciding(rules):
     facts = [flag(key) for key in FLAGS]
@@ -121,6 +124,7 @@ def test_exploring_covers_every_way_and_agrees_with_deciding(rules):
         assert case.verdict == decide(rules, case.facts, True)
 
 
+@settings(max_examples=40, deadline=None)
 @given(rule_sets())
 def test_an_applying_exception_that_nothing_overrides_silences_its_rules(rules):
     for values in product([True, False], repeat=3):

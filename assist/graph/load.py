@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import get_args
 
@@ -39,7 +40,7 @@ def parse_catalogue(tables: Tables) -> Catalogue:
     entities = _entities(tables, facts)
     attributes = {row["key"]: _attribute(row) for row in tables["attributes"]}
     policies = {row["id"]: _policy(row) for row in tables["policies"]}
-    categories = frozenset(load_taxonomy().category)
+    categories = _categories()
     questions = {row["key"]: _question(row, facts, categories) for row in tables["questions"]}
     rules = {row["id"]: _rule(row, tables, entities, facts, policies, questions) for row in tables["rules"]}
     catalogue = Catalogue(
@@ -59,6 +60,11 @@ def parse_catalogue(tables: Tables) -> Catalogue:
     )  # fmt: skip
     _check_exceptions(tables, catalogue)
     return catalogue
+
+
+@lru_cache(maxsize=1)
+def _categories() -> frozenset[str]:
+    return frozenset(load_taxonomy().category)
 
 
 def _choice(row: Row, column: str, known: tuple[str, ...]) -> str:

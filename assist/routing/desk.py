@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from assist.reading import Embed, Reading
 from assist.routing.grouping import group_messages
 from assist.routing.handover import hand_over
+from assist.routing.meaning import SignalSense
 from assist.routing.route import route
 from assist.routing.rules import DEFAULT_PATH, RoutingRules, load_rules
 from assist.routing.schema import (
@@ -34,13 +38,20 @@ class Desk:
     Args:
         path: the routing file.
         taxonomy: the label schema; the embedded one when None.
+        sense: finds signals by meaning as well; None leaves them to wording.
 
     Raises:
         RoutingError: the file is wrong; names file and field.
     """
 
-    def __init__(self, path: Path | str = DEFAULT_PATH, taxonomy: Taxonomy | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str = DEFAULT_PATH,
+        taxonomy: Taxonomy | None = None,
+        sense: SignalSense | None = None,
+    ) -> None:
         self.rules: RoutingRules = load_rules(path, taxonomy)
+        self._sense = sense
 
     def route(self, request: RouteRequest, agents: Sequence[AgentState]) -> RouteDecision:
         """Which agent takes a chat, or its place in the queue.
@@ -58,9 +69,31 @@ class Desk:
         """
         return hand_over(request, self.rules.taxonomy)
 
-    def signals(self, request: SignalRequest) -> SignalResponse:
-        """Flooding, harassment and signs of fraud, each with the words that it rests on."""
-        return find_signals(request.turns, self.rules)
+    def signals(
+        self, request: SignalRequest, vectors: Mapping[int, NDArray[np.float32]] | None = None
+    ) -> SignalResponse:
+        """Flooding, harassment and signs of fraud, each with the words that it rests on.
+
+        Args:
+            vectors: unit vectors of customer turns by their position, as far as they are known; with them
+                and a `sense`, messages near to known examples are hinted at (level 1) in whatever words.
+
+        Raises:
+            ValueError: a vector for a turn that is not there or not the customer's.
+        """
+        found = find_signals(request.turns, self.rules)
+        if self._sense is None or not vectors:
+            return found
+        for index in vectors:
+            if not 0 <= index < len(request.turns) or request.turns[index].role != "customer":
+                raise ValueError(f"vectors: {index} is no turn of the customer")
+        near = self._sense.judge(
+            [(index, request.turns[index].text, vector) for index, vector in sorted(vectors.items())]
+        )
+        known = {signal.kind for signal in found.signals}
+        signals = [*found.signals, *(signal for signal in near if signal.kind not in known)]
+        level = max((signal.level for signal in signals), default=0)
+        return SignalResponse(level=level, signals=signals, version=found.version)
 
     def group(
         self,

@@ -128,7 +128,8 @@ def linkage(alike: Floats) -> list[tuple[int, int, float]]:
     Takes time and memory in the square of the number of messages.
     """
     count = len(alike)
-    near = alike.astype(np.float64).copy()
+    # A vector that is no number is like nothing; compared, it would never let the chain end.
+    near = np.nan_to_num(alike.astype(np.float64), nan=0.0)
     np.fill_diagonal(near, -np.inf)
     size = np.ones(count)
     merges: list[tuple[int, int, float]] = []

@@ -49,11 +49,19 @@ class Asked:
     """A question and what answers it."""
 
     question: str
-    documents: frozenset[str]
-    """Ids; any of them answers; empty: nothing in the base does."""
-    section: str | None
-    """Last heading of the section that answers."""
+    answers: tuple[tuple[str, str | None], ...]
+    """(document, last heading of the section or None for any); none: nothing in the base answers."""
+    kind: str
     at: str
+
+    @property
+    def documents(self) -> set[str]:
+        """Ids of the documents that answer."""
+        return {document for document, _ in self.answers}
+
+    def right(self, document: str, section: str) -> bool:
+        """Whether a section (its path) is one that answers."""
+        return any(document == named and _same(section, wanted) for named, wanted in self.answers)
 
 
 def read_questions(path: Path) -> list[Asked]:
@@ -64,11 +72,16 @@ def read_questions(path: Path) -> list[Asked]:
     """
     asked = []
     for number, row in read_jsonl(path):
-        documents = row.get("documents", [row["document"]] if row.get("document") else [])
-        if not isinstance(row.get("question"), str) or not isinstance(documents, list):
-            raise ValueError(f"{path}:{number}: question: expected a text, and documents a list of ids")
+        answers = row.get("answers")
+        if not isinstance(row.get("question"), str) or not isinstance(answers, list):
+            raise ValueError(f"{path}:{number}: expected question, a text, and answers, a list")
         asked.append(
-            Asked(row["question"], frozenset(documents), row.get("section") or None, row.get("at") or TODAY)
+            Asked(
+                row["question"],
+                tuple((Path(one["document"]).stem, one.get("section")) for one in answers),
+                str(row.get("kind", "")),
+                row.get("at") or TODAY,
+            )
         )
     return asked
 
@@ -99,7 +112,7 @@ def evaluate(
             declined.append(not would_answer)
             continue
         answered.append(would_answer)
-        ranks.append(_rank(document in one.documents and _same(section, one) for document, section in found))
+        ranks.append(_rank(one.right(document, section) for document, section in found))
         ranks_of_documents.append(_rank(document in one.documents for document, _ in found))
     return {
         "recall@1": float(np.mean([rank == 1 for rank in ranks])),
@@ -112,12 +125,12 @@ def evaluate(
     }
 
 
-def _same(section: str, one: Asked) -> bool:
-    """Authors may name the heading or the whole path, with or without blanks."""
-    if one.section is None:
+def _same(section: str, wanted: str | None) -> bool:
+    """Authors name the last heading or the whole path, with or without blanks."""
+    if wanted is None:
         return True
-    wanted, path = ("".join(text.split()) for text in (one.section, section))
-    return path.endswith(wanted) or wanted.endswith(path.split(">")[-1])
+    named, path = ("".join(text.split()) for text in (wanted, section))
+    return path == named or path.endswith(f">{named}")
 
 
 def _rank(hits: Iterable[bool]) -> int:
@@ -283,11 +296,11 @@ def _list_misses(
 ) -> None:
     for one in asked:
         found, would_answer = find(one)
-        hits = [document in one.documents and _same(section, one) for document, section in found]
+        hits = [one.right(document, section) for document, section in found]
         if (one.documents and not any(hits[:1])) or (not one.documents and would_answer):
             response = base.search(KnowledgeSearchRequest(question=one.question, at=one.at))
             console.print(
-                f"{one.question} -> {sorted(one.documents)} {one.section}: rank {_rank(hits)}, "
+                f"{one.question} -> {list(one.answers)}: rank {_rank(hits)}, "
                 f"{response.status} {response.score:.2f} {found[:2]} {response.readings}",
                 markup=False,
             )

@@ -54,6 +54,8 @@ class DeskSettings:
     """The knowledge base (`KEFU_KNOWLEDGE`)."""
     graph: Path | None = None
     """Folder of the shop's tables (`KEFU_GRAPH`); the demo shop's when None."""
+    routing: Path | None = None
+    """Rules of routing and signals (`KEFU_ROUTING`); data/routing.yaml when None."""
     replies: Path = Path(".kefu/replies.sqlite")
     """What agents did with recommended replies (`KEFU_REPLIES`)."""
     reranker: Path = Path("models/reranker/exported")
@@ -72,6 +74,7 @@ class DeskSettings:
             scripts=place("KEFU_SCRIPTS", cls.scripts),
             knowledge=knowledge_path(),
             graph=place("KEFU_GRAPH", cls.graph),
+            routing=place("KEFU_ROUTING", cls.routing),
             replies=place("KEFU_REPLIES", cls.replies),
             reranker=place("KEFU_RERANKER", cls.reranker),
             vectors=place("KEFU_VECTORS", cls.vectors),
@@ -91,7 +94,7 @@ class Shelves:
             self.library: Library = load_library(own=self.settings.scripts)
             self.graph = ShopGraph(self.settings.graph) if self.settings.graph else ShopGraph()
             self.standards: Standards = load_standards()
-            self.triage = Triage()
+            self.triage = Triage(self.settings.routing) if self.settings.routing else Triage()
         except ValueError as error:
             raise DeskError(str(error)) from error
         self.nearest = NearestScripts((one.id, one.text) for one in self.library.scripts)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from assist.inspection import ability, attitude, communication, deadlines, efficiency
+from assist.inspection.ability import accuracy, effectiveness, evasion
+from assist.inspection.attitude import forbidden, friendliness, overpromise, politeness, pressure, soothing
+from assist.inspection.communication import asks_again, repetition, script, understanding
 from assist.inspection.conformity import NearestScript
+from assist.inspection.deadlines import broken_promise
+from assist.inspection.efficiency import average_response, first_response, handling_time
 from assist.inspection.facts import Check
 from assist.inspection.schema import (
     DimensionScore,
@@ -43,23 +47,23 @@ class Inspector:
         self.standards = standards or load_standards()
         self.read_emotion = read_emotion
         self._rules: dict[str, Callable[[View], Outcome]] = {
-            "politeness": attitude.politeness,
-            "friendliness": attitude.friendliness,
-            "soothing": attitude.soothing,
-            "forbidden": attitude.forbidden,
-            "accuracy": lambda view: ability.accuracy(view, knowledge),
-            "effectiveness": ability.effectiveness,
-            "overpromise": attitude.overpromise,
-            "broken_promise": deadlines.broken_promise,
-            "evasion": ability.evasion,
-            "understanding": communication.understanding,
-            "script": lambda view: communication.script(view, library),
-            "repetition": communication.repetition,
-            "asks_again": communication.asks_again,
-            "pressure": attitude.pressure,
-            "first_response": efficiency.first_response,
-            "average_response": efficiency.average_response,
-            "handling_time": efficiency.handling_time,
+            "politeness": politeness,
+            "friendliness": friendliness,
+            "soothing": soothing,
+            "forbidden": forbidden,
+            "accuracy": lambda view: accuracy(view, knowledge),
+            "effectiveness": effectiveness,
+            "overpromise": overpromise,
+            "broken_promise": broken_promise,
+            "evasion": evasion,
+            "understanding": understanding,
+            "script": lambda view: script(view, library),
+            "repetition": repetition,
+            "asks_again": asks_again,
+            "pressure": pressure,
+            "first_response": first_response,
+            "average_response": average_response,
+            "handling_time": handling_time,
         }
 
     def inspect(self, request: InspectRequest) -> Inspection:

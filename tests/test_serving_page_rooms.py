@@ -53,6 +53,7 @@ def test_knowledge_cites_its_source_and_shows_the_path(page, service):
     assert graph["text"] in page.text(".verdict")
     shown = page.text(".path ol")
     assert all(words in shown for triple in graph["path"] for words in triple.values())
+    assert texts(page, "#room-knowledge .to-ask") == [], "the rules answer: nothing is to be asked first"
     assert len(texts(page, ".passages > li")) == len(found["passages"])
     for words, passage in zip(texts(page, ".passages > li"), found["passages"], strict=True):
         assert passage["title"] in words
@@ -117,10 +118,7 @@ def test_inspection_marks_the_words_and_leads_to_the_turn(page, service):
 def test_the_agents_latest_words_are_inspected_too(page, service):
     page.paste("客户：在吗\n客服：不关我的事，你自己看")
     page.until(ANSWERED)
-    assert [one["url"].rsplit("/", 1)[1] for one in page.asked() if one["method"] == "POST"] == [
-        "assist",
-        "inspect",
-    ]
+    assert posted(page) == ["assist", "inspect"]
     assert service.asked[0].parts == ["scripts", "knowledge", "graph", "routing"]
     tab(page, "inspection")
     assert "不关我的事" in texts(page, ".finding mark")

@@ -108,8 +108,9 @@ export class Desk {
     this.#draw("knowledge", both, (box) => {
       const rule = graph.state === "done" ? drawGraph(graph.value, this.on.say) : null;
       const trouble = ["late", "failed"].includes(graph.state) ? this.#calm("graph", graph, "店铺规则：") : null;
+      const clear = ["yes", "no"].includes(graph.value?.answer);
       const passages =
-        knowledge.state === "done" ? drawKnowledge(knowledge.value, this.on.say) : [this.#calm("knowledge", knowledge)];
+        knowledge.state === "done" ? drawKnowledge(knowledge.value, this.on.say, clear) : [this.#calm("knowledge", knowledge)];
       box.replaceChildren(...[rule, trouble, ...passages].filter(Boolean));
     }, word);
   }

@@ -4,7 +4,8 @@ import { h, icon } from "./dom.js";
 
 const VERDICTS = { yes: "可以", no: "不可以", depends: "要看情况", unknown: "没有写" };
 const ICONS = { yes: "calm", no: "stop", depends: "ask", unknown: "info" };
-const LONG = 90;
+/** Longer texts than this are more than three lines at every width. */
+const LONG = 150;
 /** A path through more things is folded. */
 const SHORT_PATH = 5;
 
@@ -74,12 +75,13 @@ function toAsk(question, say) {
 /**
  * @param {object} found the answer of /knowledge/search
  * @param {(text: string) => void} say puts a question to the customer into the composer
+ * @param {boolean} clear the shop's rules answer yes or no already: nothing is to be asked first
  */
-export function drawKnowledge(found, say) {
+export function drawKnowledge(found, say, clear) {
   const read = found.readings.map((one) => `“${one.written}”当作“${one.read}”`).join("，");
   return [
     read ? h("p", { class: "soft" }, `${read}来查。`) : null,
-    found.status === "unsure" && found.clarify ? toAsk(found.clarify, say) : null,
+    found.status === "unsure" && found.clarify && !clear ? toAsk(found.clarify, say) : null,
     found.status === "none" ? h("p", { class: "state" }, icon("info"), "知识库里没有答案，已记到待补的问题里。") : null,
     found.passages.length
       ? h("ol", { class: "passages", "aria-label": "查到的依据" }, found.passages.map((one) => passage(one)))

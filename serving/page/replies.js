@@ -8,7 +8,8 @@ import { chip, piecesOf, SHARED, SLOTS, textOf } from "./slots.js";
 const STAGES = { opening: "开头", soothing: "安抚", solution: "方案", closing: "结尾" };
 /** Reasons in a word, for the one line that is always shown; the answer's own words stand in the details. */
 const SHORT = {
-  similarity: "意思相近", lexical: "用词相近", feedback: "客服常采用", emotion: "先安抚再答", condition: "合订单情况", tone: "语气合适",
+  similarity: "意思相近", lexical: "用词相近", reranker: "模型认为答得上", feedback: "客服常采用",
+  emotion: "先安抚再答", condition: "合订单情况", tone: "语气合适",
 };
 const PLACES = ["一", "二", "三", "四", "五", "六", "七", "八"];
 

@@ -293,6 +293,20 @@ def test_a_standard_reached_exactly_is_kept_but_not_sure(taxonomy):
     assert first.low < 30 < first.high
 
 
+def test_accounts_with_names_are_masked_and_kept_apart():
+    chats, readings = [], {}
+    for number in range(24):
+        agent = ("客服 13812345678", "客服 13912345678")[number % 2]
+        one, read = chat(number, ASK, ANSWER if number % 2 else (90, "a", "在"), THANKS, agent=agent)
+        chats.append(one)
+        readings[one.id] = ChatReading(messages=read, trajectory="recovering", turned_at=2)
+    report = period_report(chats, readings)
+    first = {one.name: one.figures["first_answer"].value for one in report.agents}
+    assert first == {"客服 [手机]": 90, "客服 [手机] 2": 20}
+    assert {one.agent for one in report.rows} == {one.agent for one in report.turning_points} == set(first)
+    assert "12345678" not in report.model_dump_json()
+
+
 def test_a_silent_day_stands_in_the_report():
     chats, readings = log(days=3, slow_from=9)
     gap = [one for one in chats if one.began.day != 6]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 from assist.inspection.standards import Standards
@@ -17,6 +17,7 @@ from data.taxonomy import Taxonomy
 __all__ = [
     "ENDS",
     "TRAJECTORIES",
+    "account_names",
     "causes_of",
     "chat_rows",
     "counts_table",
@@ -148,8 +149,14 @@ def hours_of(facts: Sequence[ChatFacts]) -> list[HourRow]:
     return rows
 
 
-def turning_points_of(facts: Sequence[ChatFacts], taxonomy: Taxonomy) -> list[TurningPoint]:
-    """Where chats turned, in the order of time; a change with the customer's first message is none."""
+def turning_points_of(
+    facts: Sequence[ChatFacts], names: Mapping[str, str], taxonomy: Taxonomy
+) -> list[TurningPoint]:
+    """Where chats turned, in the order of time; a change with the customer's first message is none.
+
+    Args:
+        names: of `account_names`.
+    """
     found = []
     for one in facts:
         turns, reading = one.chat.turns, one.reading
@@ -164,7 +171,7 @@ def turning_points_of(facts: Sequence[ChatFacts], taxonomy: Taxonomy) -> list[Tu
         found.append(
             TurningPoint(
                 chat=mask(one.chat.id),
-                agent=mask(one.chat.agent),
+                agent=names[one.chat.agent],
                 at=f"{turns[at].sent_at:%Y-%m-%d %H:%M}",
                 direction=reading.trajectory,
                 category_zh=taxonomy.category[reading.messages[before].category].zh,
@@ -178,10 +185,24 @@ def turning_points_of(facts: Sequence[ChatFacts], taxonomy: Taxonomy) -> list[Tu
     return sorted(found, key=lambda point: (point.at, point.chat))
 
 
-def chat_rows(facts: Sequence[ChatFacts], scores: dict[str, float], taxonomy: Taxonomy) -> list[ChatRow]:
+def account_names(facts: Sequence[ChatFacts]) -> dict[str, str]:
+    """Every account as a report shows it: masked; two that look the same then are told apart by numbers."""
+    names: dict[str, str] = {}
+    for agent in sorted({one.chat.agent for one in facts}):
+        shown, number = mask(agent), 1
+        while (f"{shown} {number}" if number > 1 else shown) in names.values():
+            number += 1
+        names[agent] = f"{shown} {number}" if number > 1 else shown
+    return names
+
+
+def chat_rows(
+    facts: Sequence[ChatFacts], names: Mapping[str, str], scores: Mapping[str, float], taxonomy: Taxonomy
+) -> list[ChatRow]:
     """Every chat in a line, in the order of time.
 
     Args:
+        names: of `account_names`.
         scores: of the inspection, by chat id.
     """
     rows = []
@@ -195,7 +216,7 @@ def chat_rows(facts: Sequence[ChatFacts], scores: dict[str, float], taxonomy: Ta
         rows.append(
             ChatRow(
                 chat=mask(one.chat.id),
-                agent=mask(one.chat.agent),
+                agent=names[one.chat.agent],
                 channel=one.chat.channel,
                 began=f"{one.chat.began:%Y-%m-%d %H:%M}",
                 turns=len(one.chat.turns),

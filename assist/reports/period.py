@@ -11,6 +11,7 @@ from assist.inspection.standards import Standards, load_standards
 from assist.reports.facts import ChatFacts, chat_facts
 from assist.reports.feelings import (
     ENDS,
+    account_names,
     causes_of,
     chat_rows,
     counts_table,
@@ -79,7 +80,7 @@ def period_report(
     earlier = [] if reason else _facts(in_period(chats, *before), readings, standards, taxonomy)
     if not reason and not earlier:
         reason = "上一周期没有会话，无法比较。"
-    named = teams or {}
+    named, names = teams or {}, account_names(inside)
     emotions = {key: one.zh for key, one in taxonomy.emotion.items()}
     categories = {key: one.zh for key, one in taxonomy.category.items()}
     found = label_shares(inside, lambda one: one.category, categories)
@@ -92,7 +93,7 @@ def period_report(
         chats=len(inside),
         messages=sum(len(one.reading.messages) for one in inside),
         figures=figures_of(inside, standards),
-        agents=groups_of(inside, lambda one: mask(one.chat.agent), standards),
+        agents=groups_of(inside, lambda one: names[one.chat.agent], standards),
         teams=groups_of(inside, lambda one: named.get(one.chat.agent, ONE_TEAM), standards),
         channels=groups_of(inside, lambda one: one.chat.channel, standards),
         days=days_of(inside, first, last, standards),
@@ -102,14 +103,14 @@ def period_report(
         table=counts_table(inside, taxonomy),
         trajectories=trajectory_shares(inside),
         causes=causes_of(inside, taxonomy),
-        turning_points=turning_points_of(inside, taxonomy),
+        turning_points=turning_points_of(inside, names, taxonomy),
         behaviours=list(behaviours),
         ends=[share_of(key, zh, ((one.end == key, 1) for one in inside)) for key, zh in ENDS.items()],
-        inspection=_inspected(inside, inspections),
+        inspection=_inspected(inside, names, inspections),
         changes=changes_of(inside, earlier, standards) if earlier else [],
         before=before if earlier else None,
         no_comparison=reason,
-        rows=chat_rows(inside, scores, taxonomy),
+        rows=chat_rows(inside, names, scores, taxonomy),
     )
 
 
@@ -142,7 +143,9 @@ def _no_comparison(before: tuple[date, date], log_begins: date, since: date | No
     return ""
 
 
-def _inspected(facts: Sequence[ChatFacts], inspections: Sequence[Inspection]) -> InspectionSummary | None:
+def _inspected(
+    facts: Sequence[ChatFacts], accounts: Mapping[str, str], inspections: Sequence[Inspection]
+) -> InspectionSummary | None:
     own = {one.chat.id: one.chat.agent for one in facts}
     inside = [one for one in inspections if one.id in own]
     if not inside:
@@ -151,7 +154,7 @@ def _inspected(facts: Sequence[ChatFacts], inspections: Sequence[Inspection]) ->
     names: dict[str, str] = {}
     examples: dict[str, str] = {}
     for one in inside:
-        by_agent[mask(own[one.id])].append(one)
+        by_agent[accounts[own[one.id]]].append(one)
         for finding in one.findings:
             names.setdefault(finding.indicator, finding.zh)
             if finding.words.strip():

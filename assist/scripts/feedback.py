@@ -290,7 +290,7 @@ class FeedbackStore:
                 "SELECT request_id, text, category, emotion, alert, policy, temperature, pool FROM answers "
                 f"{where if judged else ''} ORDER BY at"
             ).fetchall()
-            for request_id, *rest, pool in rows:
+            for request_id, text, category, emotion, alert, policy, temperature, pool in rows:
                 shown = connection.execute(
                     "SELECT reply_id, script, place, propensity, action FROM displays WHERE request_id = ? "
                     "ORDER BY place",
@@ -298,9 +298,14 @@ class FeedbackStore:
                 )
                 yield Answer(
                     request_id,
-                    *rest,
-                    pool=tuple(Candidate(*one) for one in json.loads(pool)),
-                    shown=tuple(Displayed(*one) for one in shown.fetchall()),
+                    text,
+                    category,
+                    emotion,
+                    alert,
+                    policy,
+                    temperature,
+                    tuple(Candidate(*one) for one in json.loads(pool)),
+                    tuple(Displayed(*one) for one in shown.fetchall()),
                 )
 
     @contextmanager

@@ -71,6 +71,8 @@ class Recommender:
                 f"reranker: learnt vectors of {reranker.width} numbers, the encoder gives "
                 f"{self.index.width}; train it anew for this encoder (kefu scripts train)"
             )
+        # Wording, slots and rules are read at their first use: now, and not while a customer waits.
+        self._composer.compose(self.index.scripts[0], seed=0, values=find_slots([Turn("customer", "在吗")]))
         model = reranker.version if reranker else "none"
         self.policy = f"library-{self.index.version}+reranker-{model}"
 

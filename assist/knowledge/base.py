@@ -20,6 +20,7 @@ from assist.knowledge.clarify import clarifying
 from assist.knowledge.documents import Document, day
 from assist.knowledge.index import Index
 from assist.knowledge.question import Question, read_question
+from assist.knowledge.ranking import Ranked, best_of_sections, rank, standing, valid_on, wanted_by
 from assist.knowledge.schema import (
     AnswerResponse,
     CitedPassage,
@@ -38,11 +39,9 @@ FOUND = 0.56
 """From this score on a passage answers; chosen on the development questions (docs/knowledge.md)."""
 UNSURE = 0.36
 """Below it nothing is shown."""
-_CANDIDATES = 40
-_COVER = 0.6
-_DENSE = 0.5
-_OTHER_PRODUCT = 0.6
 _ONE_WORD = 0.8
+_AHEAD = 1.1
+"""How much better than the best answer a document of other days must fit to be spoken of."""
 _NEAR = 0.88
 """Share of the best score from which another product's passage makes the question ambiguous."""
 
@@ -60,16 +59,10 @@ class _Loaded:
         if at not in self.days:
             if len(self.days) > 64:
                 self.days.clear()
-            standing = _standing(self.index.passages, at)
-            valid = np.array([_valid(passage, at) for passage in self.index.passages], dtype=bool)
-            self.days[at] = (standing & valid, standing & ~valid)
+            stands = standing(self.index.passages, at)
+            valid = np.array([valid_on(passage, at) for passage in self.index.passages], dtype=bool)
+            self.days[at] = (stands & valid, stands & ~valid)
         return self.days[at]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    rows: NDArray[np.int64]
-    scores: NDArray[np.float32]
 
 
 class KnowledgeBase:
@@ -120,18 +113,19 @@ class KnowledgeBase:
         loaded = self._load()
         passages = loaded.index.passages
         valid, other_days = loaded.on(at)
-        wanted = _wanted(passages, request)
+        wanted = wanted_by(passages, request)
         read = read_question(request.question, loaded.index)
         dense = self._dense(request.question, loaded, embedding)
-        ranked = _rank(read, loaded.index, valid & wanted, dense)
-        kept = _sections(ranked, passages, request.k)
+        matches = loaded.index.matches(read.units)
+        ranked = rank(read, matches, loaded.index, valid & wanted, dense)
+        kept = best_of_sections(ranked, passages, request.k)
         best = kept[0][1] if kept else 0.0
         if len(read.wish) <= 2 and len(kept) > 1 and kept[1][1] >= _ONE_WORD * best:
             # "发票" alone fits many sections well and asks for none of them.
             kept = [(row, min(score, FOUND - 0.01)) for row, score in kept]
             best = kept[0][1]
-        other = _rank(read, loaded.index, other_days & wanted, dense)
-        not_valid = _not_valid(other, passages, at, max(best, UNSURE))
+        other = rank(read, matches, loaded.index, other_days & wanted, dense)
+        not_valid = _not_valid(other, passages, at, max(_AHEAD * best, UNSURE))
         question = clarifying(
             read,
             [(passages[row], score) for row, score in kept],
@@ -171,13 +165,15 @@ class KnowledgeBase:
         at = day(request.at, "at") or today()
         loaded = self._load()
         passages = loaded.index.passages
-        ranked = _rank(
-            read_question(request.question, loaded.index),
+        read = read_question(request.question, loaded.index)
+        ranked = rank(
+            read,
+            loaded.index.matches(read.units),
             loaded.index,
-            loaded.on(at)[0] & _wanted(passages, request),
+            loaded.on(at)[0] & wanted_by(passages, request),
             self._dense(request.question, loaded, embedding),
         )
-        kept = _sections(ranked, passages, request.k)
+        kept = best_of_sections(ranked, passages, request.k)
         return [_cited(passages[row], score, n) for n, (row, score) in enumerate(kept, 1)]
 
     @property
@@ -263,81 +259,12 @@ class KnowledgeBase:
         return np.clip((near - usual) / max(1.0 - usual, 1e-3), 0.0, 1.0).astype(np.float32)
 
 
-def _rank(
-    read: Question, index: Index, allowed: NDArray[np.bool_], dense: NDArray[np.float32] | None
-) -> _Ranked:
-    if not allowed.any():
-        return _Ranked(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
-    scores = index.score(read.units, allowed)
-    first = scores if dense is None else scores + _DENSE * dense
-    first = np.where(allowed, first, -np.inf)
-    rows = np.argsort(-first, kind="stable")[: min(_CANDIDATES, int(allowed.sum()))].astype(np.int64)
-    share, _ = index.matched(read.units, len(read.text), rows)
-    total = (1 - _COVER) * np.minimum(scores[rows] * 1.5, 1.0) + _COVER * share
-    if dense is not None:
-        total = total + _DENSE * dense[rows] * (1 - 0.5 * share)
-    if read.products:
-        strange = [bool(index.about[row]) and not (index.about[row] & read.products) for row in rows]
-        total = np.where(strange, total * _OTHER_PRODUCT, total)
-    order = np.argsort(-total, kind="stable")
-    return _Ranked(rows[order], np.clip(total[order], 0.0, 1.0).astype(np.float32))
-
-
 def passage_text(passage: Stored) -> str:
     """What the encoder reads of a passage: title, headings, text."""
     return f"{' '.join(dict.fromkeys((passage.title, *passage.headings)))} {passage.text}"
 
 
-def _standing(passages: Sequence[Stored], at: date) -> NDArray[np.bool_]:
-    """Whether a passage's version is the one that stands for its document on that day.
-
-    A version that begins later stands where there is none yet: so that a search can say that it is to come.
-    """
-    chosen: dict[str, tuple[bool, date, int]] = {}
-    for passage in passages:
-        if passage.withdrawn_on is not None and passage.withdrawn_on <= at:
-            continue
-        key = (passage.counts_from <= at, passage.counts_from, passage.revision)
-        if not key[0]:  # of those to come, the first
-            key = (False, date.fromordinal(date.max.toordinal() - passage.counts_from.toordinal()), key[2])
-        chosen[passage.document] = max(chosen.get(passage.document, key), key)
-    revisions = {key[2] for key in chosen.values()}
-    return np.array([passage.revision in revisions for passage in passages], dtype=bool)
-
-
-def _valid(passage: Stored, at: date) -> bool:
-    return passage.counts_from <= at and (passage.valid_until is None or at <= passage.valid_until)
-
-
-def _wanted(passages: Sequence[Stored], request: KnowledgeSearchRequest) -> NDArray[np.bool_]:
-    kinds, products = set(request.kinds), set(request.products)
-    if not kinds and not products:
-        return np.ones(len(passages), dtype=bool)
-    return np.array(
-        [
-            (not kinds or one.kind in kinds)
-            and (not products or not one.products or bool(products & set(one.products)))
-            for one in passages
-        ],
-        dtype=bool,
-    )
-
-
-def _sections(ranked: _Ranked, passages: Sequence[Stored], k: int) -> list[tuple[int, float]]:
-    """The best passage of each section, the k best sections."""
-    seen: set[tuple[int, tuple[str, ...]]] = set()
-    kept: list[tuple[int, float]] = []
-    for row, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
-        key = (passages[row].revision, passages[row].headings)
-        if score > 0 and key not in seen:
-            seen.add(key)
-            kept.append((row, score))
-        if len(kept) == k:
-            break
-    return kept
-
-
-def _not_valid(ranked: _Ranked, passages: Sequence[Stored], at: date, above: float) -> list[NotValid]:
+def _not_valid(ranked: Ranked, passages: Sequence[Stored], at: date, above: float) -> list[NotValid]:
     """Documents that would have answered better than what may be answered."""
     found: dict[str, NotValid] = {}
     for row, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):

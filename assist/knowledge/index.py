@@ -19,7 +19,7 @@ from assist.knowledge.pinyin import initials, syllables
 from assist.knowledge.store import Stored
 from assist.knowledge.terms import Synonyms, bigrams, fold, runs, terms
 
-__all__ = ["Index", "Unit", "concept"]
+__all__ = ["Index", "Match", "Unit", "concept"]
 
 _K1, _B = 1.2, 0.6
 _HEADING, _TITLE, _PRODUCTS = 2.0, 1.0, 0.5
@@ -44,6 +44,16 @@ class Unit:
     start: int
     end: int
     weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where a unit is met: `rows` of passages (m,), how well (m,), and how much the unit counts."""
+
+    unit: Unit
+    importance: float
+    rows: NDArray[np.int32]
+    values: NDArray[np.float32]
 
 
 def concept(group: int) -> str:
@@ -167,25 +177,26 @@ class Index:
         """Whether every bigram of a folded word stands in some passage."""
         return all(pair in self.postings for pair in bigrams(word))
 
-    def score(self, units: Sequence[Unit], allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def matches(self, units: Sequence[Unit]) -> list[Match]:
+        """Where each unit of a question is met; found once, scored for any set of passages."""
+        return [Match(unit, unit.weight * self.importance(unit), *self._postings_of(unit)) for unit in units]
+
+    def score(self, matches: Sequence[Match], allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
         """BM25 of every passage, as a share of what the question could reach; 0 where not allowed.
 
         Args:
-            units: of the question.
+            matches: of the question's units.
             allowed: (number of passages,).
 
         Returns:
             (number of passages,), about 0 to 1.
         """
         scores = np.zeros(len(self.passages), dtype=np.float32)
-        importances = []
-        for unit in units:
-            importance = unit.weight * self.importance(unit)
-            importances.append(importance)
-            rows, values = self._matches(unit)
-            scores[rows] += importance * values
+        for match in matches:
+            scores[match.rows] += match.importance * match.values
         scores[~allowed] = 0.0
-        most = sum(sorted(importances, reverse=True)[: 2 * _LONGEST_QUESTION])
+        heaviest = sorted((match.importance for match in matches), reverse=True)
+        most = sum(heaviest[: 2 * _LONGEST_QUESTION])
         return scores / np.float32(most * 0.8) if most else scores
 
     def importance(self, unit: Unit) -> float:
@@ -193,45 +204,39 @@ class Index:
         known = [self.idf[term] for term in unit.alternatives if term in self.idf]
         return max(known) if known else self.highest_idf
 
-    def matched(
-        self, units: Sequence[Unit], length: int, rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def share(self, matches: Sequence[Match], length: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """How much of a question each of some passages speaks of, weighted by rareness.
 
         Args:
-            units: of the question.
+            matches: of the question's units.
             length: of the folded question.
             rows: passages to look at, (m,).
 
         Returns:
-            Share 0 to 1 (m,), and for each character of the question how well it is matched (length, m).
+            Share 0 to 1 (m,).
         """
         cover = np.zeros((length, len(rows)), dtype=np.float32)
         weights = np.zeros(length, dtype=np.float32)
         every = np.zeros(len(self.passages), dtype=np.float32)
-        for unit in units:
-            found, values = self._matches(unit)
-            every[found] = np.minimum(values / _FULL, 1.0)
-            cover[unit.start : unit.end] = np.maximum(cover[unit.start : unit.end], every[rows])
-            every[found] = 0.0
-            weights[unit.start : unit.end] = np.maximum(
-                weights[unit.start : unit.end], unit.weight * self.importance(unit)
-            )
+        for match in matches:
+            place = slice(match.unit.start, match.unit.end)
+            every[match.rows] = np.minimum(match.values / _FULL, 1.0)
+            cover[place] = np.maximum(cover[place], every[rows])
+            every[match.rows] = 0.0
+            weights[place] = np.maximum(weights[place], match.importance)
         # A long message tells more than it asks: what exceeds a question's length does not count against it.
         total = float(np.sort(weights)[-_LONGEST_QUESTION:].sum())
-        return np.minimum((weights @ cover) / total, 1.0) if total else np.zeros(
-            len(rows), dtype=np.float32
-        ), cover
+        return np.minimum((weights @ cover) / max(total, 1e-9), 1.0)
 
-    def _matches(self, unit: Unit) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def _postings_of(self, unit: Unit) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         known = [(term, worth) for term, worth in unit.alternatives.items() if term in self.postings]
         if not known:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        rows = np.concatenate([self.postings[term][0] for term, _ in known])
+        values = np.concatenate([self.postings[term][1] * np.float32(worth) for term, worth in known])
         if len(known) == 1:
-            rows, values = self.postings[known[0][0]]
-            return rows, values * np.float32(known[0][1])
-        best: dict[int, float] = {}
-        for term, worth in known:
-            for row, value in zip(*self.postings[term], strict=True):
-                best[int(row)] = max(best.get(int(row), 0.0), float(value) * worth)
-        return np.fromiter(best, dtype=np.int32), np.fromiter(best.values(), dtype=np.float32)
+            return rows, values
+        order = np.argsort(rows, kind="stable")
+        rows, values = rows[order], values[order]
+        begins = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
+        return rows[begins], np.maximum.reduceat(values, begins)

@@ -73,7 +73,7 @@ def _number(found: re.Match[str]) -> str:
 
 
 def strip_talk(text: str) -> str:
-    """A folded question without its frame: what is cut leaves blanks, so that places stay and no pair arises."""
+    """A folded question without its frame; what is cut leaves blanks: places stay, no new pair arises."""
     left = _TALK_PATTERN.sub(lambda found: " " * len(found[0]), text)
     return left if _RUN.search(left) else text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from copy import deepcopy
 from pathlib import Path
 
@@ -270,3 +271,21 @@ def test_wrong_files_are_refused(tmp_path, line, message):
 @pytest.mark.parametrize("text", ["您好！ＡＢＣ，繁體字㎏…🙂", "", "İstanbul", "①②㍿"])
 def test_plain_texts_keep_positions(text):
     assert len(plain(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["嗯" * 4990 + "x", "亲" * 4990 + "x", "一" * 5000, "1" * 5000, "今天明天10分钟3点前" * 400]
+)
+def test_long_odd_texts_take_no_time(text):
+    turns = [
+        {
+            "role": ("customer", "agent")[place % 2],
+            "text": text,
+            "sent_at": f"2026-11-05T09:00:0{place}+08:00",
+        }
+        for place in range(4)
+    ]
+    inspector = Inspector(knowledge=shop_check())
+    start = time.process_time()
+    inspector.inspect(InspectRequest.model_validate({"turns": turns}))
+    assert time.process_time() - start < 3

@@ -15,7 +15,7 @@ _CLOSING = re.compile(
 )
 _SLOT = re.compile(r"\[[^\]]{1,6}\]|\d+")
 # A plain yes or no takes the question up as well.
-_YES_OR_NO = re.compile(r"(?:您好|你好|亲+|在的|[,。!~ ])*(?:不?(?:能|可以|是|行|会|对|需要|支持)|没?有|没)")
+_YES_OR_NO = re.compile(r"(?:您好|你好|亲|在的|[,。!~ ])*(?:不?(?:能|可以|是|行|会|对|需要|支持)|没?有|没)")
 # Another piece of the same kind, or a receipt of it.
 _MORE = re.compile(
     r"再(?:拍|发)一?张.{1,8}的|(?:照片|订单号|单号|地址)(?:我)?(?:收到|看到)|收到[^,。]{0,6}(?:照片|图)|另外?一"

@@ -54,9 +54,11 @@ _COMMON = set("的了吗呢吧啊是在有我你您这那个就都也还和跟�
 _IDLE = re.compile(r"支持|可以|客服|我们|商家|店铺|本店|仓库")
 _CELL = re.compile(r"[^,:]{1,12}:([^,。;]+)")
 # How long something has taken already is no fact of the shop.
+_REACH = 40
+"""Letters on both sides of a number that say what it is of."""
 _HEDGE = re.compile(r"大概|大约|一般|差不多|左右|应该")
 _PASSED = re.compile(r"(?:等|拖|过|用|花|晚|迟)了$|(?:等|拖|晚|迟)$")
-_THANKS = re.compile(r"[^,。;!?\n]*(?:感谢|谢谢|祝您|不客气)[^,。;!?\n]*")
+_THANKS = re.compile(r"感谢|谢谢|祝您|不客气")
 _UNKNOWN = 1.0
 _CONDITION = re.compile(r"如果|要是|质量问题|开线|坏了|破损|的话")
 
@@ -104,7 +106,7 @@ class PassageCheck:
 
     def __call__(self, question: str, answer: str) -> Verdict:
         """Hold an answer against the statements nearest to question and answer."""
-        asked, said = plain(question), _THANKS.sub(lambda match: " " * len(match.group()), plain(answer))
+        asked, said = plain(question), _CLAUSE.sub(_without_thanks, plain(answer))
         words = _content(asked) | _content(said)
         query = {pair for pair in words if pair in self._weights}
         shared: Counter[int] = Counter()
@@ -159,6 +161,10 @@ def _statements(passage: str) -> Iterator[_Statement]:
             )
 
 
+def _without_thanks(clause: re.Match[str]) -> str:
+    return " " * len(clause.group()) if _THANKS.search(clause.group()) else clause.group()
+
+
 def _predicate(clause: str, modal: re.Match[str]) -> str:
     """What is affirmed or denied: after the yes or no (不能机洗), in it (不退), or before it (改不了)."""
     for words in (
@@ -192,7 +198,8 @@ def _compare(statement: _Statement, asked: str, said: str) -> tuple[int, Verdict
         words = clause.group()
         for quantity in quantities(words):
             same = [one for one in truth if one.unit == quantity.unit]
-            rest = _pairs(_HEDGE.sub(" ", words[: quantity.start] + " " + words[quantity.end :]))
+            beside = words[max(0, quantity.start - _REACH) : quantity.start], words[quantity.end :][:_REACH]
+            rest = _pairs(_HEDGE.sub(" ", " ".join(beside)))
             topic = rest or _pairs(asked)
             if _PASSED.search(words[: quantity.start]):
                 continue

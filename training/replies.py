@@ -88,6 +88,9 @@ class ReplyNetwork(nn.Module):
         config: sizes.
     """
 
+    wording_weight: Tensor
+    wording_bias: Tensor
+
     def __init__(self, width: int, config: RerankConfig) -> None:
         super().__init__()
         hidden = config.hidden
@@ -153,6 +156,7 @@ class ReplyModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW on the view's own weights, linear to zero."""
         config, network = self.config, self.network
+        chosen: list[Any]
         if self.view == "wording":
             chosen, rate, decay = [network.grams.weight, self.bias], config.wording_lr, config.wording_decay
         else:

@@ -87,6 +87,24 @@ def test_a_gap_is_filled_in_place_and_the_reply_goes_out_accepted(page, service)
     assert len(service.answers) == 1, "the agent's answer asks for an inspection alone"
 
 
+def test_leaving_a_field_for_the_button_keeps_what_was_typed(page):
+    from selenium.webdriver import Keys
+
+    page.say("耳机还在保修吗，怎么修")
+    page.answered("耳机还在保修吗，怎么修")
+    page.until(f"document.querySelector('.reply') && {ANSWERED}")
+    place = first_with_gap(page)
+    card(page, place, ".slot.open").click()
+    page.window.switch_to.active_element.send_keys("不要的", Keys.ESCAPE)
+    assert page.run("document.activeElement.className") == "slot open"
+    card(page, place, ".slot.open").click()
+    page.window.switch_to.active_element.send_keys("三个字")
+    card(page, place, ".take").click()
+    assert "三个字" in drafts(page)[0]
+    page.until("!document.querySelector('.slot-input')")
+    assert "三个字" in texts(page, ".reply-text")[place]
+
+
 def test_a_text_with_a_gap_is_not_sent_and_filling_it_there_is_no_edit(page, service):
     from selenium.webdriver import Keys
 

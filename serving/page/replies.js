@@ -40,11 +40,8 @@ export class Replies {
     else box.replaceChildren(h("p", { class: "state" }, icon("info"), "话术库里没有合适的，请自己回答。"));
   }
 
-  /** A value was filled in somewhere: what means the same stands in every card. */
-  filled(name, value) {
-    if (!SHARED.has(name)) return;
-    if (value) this.known.set(name, value);
-    else this.known.delete(name);
+  /** Values that mean the same stand in every card. */
+  drawTexts() {
     for (const card of this.cards) card.drawText();
   }
 
@@ -98,29 +95,42 @@ class Card {
     this.drawText();
   }
 
-  /** The words with their chips; drawn anew when a value comes. */
+  /** The words with their chips; a field that is being filled in stays. */
   drawText() {
     if (this.text.contains(document.activeElement) && document.activeElement.matches("input")) return;
-    const valueOf = (name) => this.own.get(name) ?? (SHARED.has(name) ? this.list.known.get(name) : undefined);
-    this.parts = partsOf(this.reply).map(({ stage, text }) => ({ stage, pieces: piecesOf(text, this.reply.filled, valueOf) }));
-    const fill = (piece) => chip(piece, (value) => this.#fill(piece.name, value), () => this.#next());
+    const fill = (piece) => chip(piece, (value, how) => this.#fill(piece.name, value, how));
     this.text.replaceChildren(
-      ...this.parts.map(({ stage, pieces }) => h("span", { class: stage }, pieces.map((piece) => (piece.name ? fill(piece) : piece.text)))),
+      ...this.#parts().map(({ stage, pieces }) =>
+        h("span", { class: stage }, pieces.map((piece) => (piece.name ? fill(piece) : piece.text))),
+      ),
     );
+  }
+
+  #parts() {
+    const valueOf = (name) => this.own.get(name) ?? (SHARED.has(name) ? this.list.known.get(name) : undefined);
+    return partsOf(this.reply).map(({ stage, text }) => ({ stage, pieces: piecesOf(text, this.reply.filled, valueOf) }));
   }
 
   /** The words to send, as far as they are filled in. */
   words() {
-    return this.parts.map(({ pieces }) => textOf(pieces)).join("");
+    return this.#parts().map(({ pieces }) => textOf(pieces)).join("");
   }
 
-  #fill(name, value) {
-    const before = this.own.get(name);
-    if (value) this.own.set(name, value);
-    else this.own.delete(name);
-    document.activeElement?.matches(".slot-input") && document.activeElement.blur();
-    this.drawText();
-    if (before !== value) this.list.filled(name, value);
+  #fill(name, value, how) {
+    const values = SHARED.has(name) ? this.list.known : this.own;
+    if (value) values.set(name, value);
+    else values.delete(name);
+    if (how === "away") {
+      // A tap that left the field must first reach the button that it meant, where that stood.
+      setTimeout(() => this.list.drawTexts(), 250);
+      return;
+    }
+    const chips = ".slot, .slot-input";
+    const at = [...this.text.querySelectorAll(chips)].indexOf(document.activeElement);
+    document.activeElement.blur();
+    this.list.drawTexts();
+    if (how === "next") this.#next();
+    else this.text.querySelectorAll(chips)[at].focus();
   }
 
   /** After Enter: the next open gap, else the button that takes the reply. */

@@ -81,37 +81,44 @@ export function share(adopted, sent) {
 /**
  * A gap as a chip; a tap makes it a field.
  *
- * @param {(value: string) => void} fill told of a value, also of an empty one
- * @param {() => void} next where the focus goes after Enter
+ * @param {(value: string, how: string) => void} fill told of a value, also of an empty one; `how`: "next" by Enter or
+ *   Tab, so that the focus goes on; "stay" by Escape, with the old value; "away" where the focus left by itself
  */
-export function chip(piece, fill, next) {
-  const open = !piece.value;
-  const name = open ? `填写${piece.zh}` : `修改${piece.zh}：${piece.value}`;
-  const look = `slot ${open ? "open" : "filled"}`;
-  const button = h("button", { type: "button", class: look, "aria-label": name, title: name }, piece.value || piece.zh);
+export function chip(piece, fill) {
+  const before = piece.value ?? "";
+  const name = before ? `修改${piece.zh}：${before}` : `填写${piece.zh}`;
+  const look = `slot ${before ? "filled" : "open"}`;
+  const button = h("button", { type: "button", class: look, "aria-label": name, title: name }, before || piece.zh);
   button.addEventListener("click", () => {
-    const width = Math.max(8, 2 * [...(piece.value || piece.zh)].length + 2);
-    const box = h("input", {
-      class: "slot-input", type: "text", size: Math.min(22, width), maxlength: LONGEST, placeholder: piece.zh,
-      "aria-label": `${piece.zh}，回车完成`, autocomplete: "off", spellcheck: "false", enterkeyhint: "done",
+    const box = field(piece, before);
+    let left = false;
+    box.addEventListener("focus", () => {
+      left = false;
     });
-    box.value = piece.value ?? "";
-    let done = false;
-    const finish = (keep, after) => {
-      if (done) return;
-      done = true;
-      fill(keep ? box.value.trim() : (piece.value ?? ""));
-      after?.();
-    };
     box.addEventListener("keydown", (event) => {
-      if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+      const on = event.key === "Enter" || (event.key === "Tab" && !event.shiftKey);
+      if (event.isComposing || !(on || event.key === "Escape")) return;
       event.preventDefault();
-      finish(event.key === "Enter", next);
+      left = true;
+      fill(on ? box.value.trim() : before, on ? "next" : "stay");
     });
-    box.addEventListener("blur", () => finish(true));
+    box.addEventListener("blur", () => {
+      if (!left) fill(box.value.trim(), "away");
+      left = true;
+    });
     button.replaceWith(box);
     box.focus();
     box.select();
   });
   return button;
+}
+
+function field(piece, value) {
+  const width = Math.max(8, 2 * [...(value || piece.zh)].length + 2);
+  const box = h("input", {
+    class: "slot-input", type: "text", size: Math.min(22, width), maxlength: LONGEST, placeholder: piece.zh,
+    "aria-label": `${piece.zh}，回车完成`, autocomplete: "off", spellcheck: "false", enterkeyhint: "done",
+  });
+  box.value = value;
+  return box;
 }

@@ -17,6 +17,7 @@ from assist.routing.grouping import cluster, lexical_similarity, similarity
 from assist.routing.rules import Grouping
 from assist.routing.schema import GroupRequest
 from data.files import read_jsonl
+from experiments import grouping_quality
 from experiments.grouping_quality import GROUPS, on_groups, on_pairs, read_groups
 
 WORDS = Grouping(threshold=0.4, lexical=1.0, other_category=0.0)
@@ -132,8 +133,11 @@ def test_the_written_groups_are_enough_to_measure():
     assert sum(written.groups.count(group) == 1 for group in set(written.groups)) >= 20
 
 
-def test_the_measurement_prefers_an_encoder_that_knows():
+def test_the_measurement_prefers_an_encoder_that_knows(monkeypatch):
     """With vectors that say the group outright, "encoder" is perfect and words are not."""
+    monkeypatch.setattr(grouping_quality, "THRESHOLDS", (0.1, 0.2, 0.5))
+    monkeypatch.setattr(grouping_quality, "WEIGHTS", (0.4,))
+    monkeypatch.setattr(grouping_quality, "PENALTIES", (0.0,))
     written = read_groups()
     names = sorted(set(written.groups))
     vectors = np.zeros((len(written.texts), len(names)), dtype=np.float32)

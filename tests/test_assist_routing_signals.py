@@ -177,10 +177,10 @@ def test_times_must_not_go_back():
 
 def lexical(texts):
     """An encoder that reads characters: enough for examples to be near to themselves."""
-    found = np.zeros((len(texts), 512), dtype=np.float32)
+    found = np.zeros((len(texts), 384), dtype=np.float32)
     for row, text in enumerate(texts):
         for one, two in zip("^" + text, text + "$", strict=True):
-            found[row, (ord(one) * 31 + ord(two)) % 512] += 1
+            found[row, (ord(one) * 31 + ord(two)) % 384] += 1
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 

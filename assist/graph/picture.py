@@ -27,8 +27,8 @@ _ROW = 1.0
 def picture(shop: ShopGraph, product: str, question: str, on: date) -> Picture:
     """A product, the kinds above it, and the rules of a question with their exceptions.
 
-    Kinds stand at the left; then rules, their exceptions, and the exceptions of these, column by column. A red
-    arrow leads from an exception to the rule that it overrides.
+    Kinds stand at the left; then rules, their exceptions, and the exceptions of these, column by column. A
+    red arrow leads from an exception to the rule that it overrides.
 
     Raises:
         ValueError: no such product or question.

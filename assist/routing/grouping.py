@@ -8,6 +8,7 @@ messages are on average less alike than that.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -84,10 +85,10 @@ def lexical_similarity(texts: Sequence[str]) -> Floats:
     often = Counter(gram for one in counts for gram in one)
     columns = {gram: index for index, gram in enumerate(often)}
     matrix = np.zeros((len(texts), max(len(columns), 1)), dtype=np.float32)
+    rarity = {gram: math.log((1 + len(texts)) / (1 + count)) + 1 for gram, count in often.items()}
     for row, one in enumerate(counts):
-        for gram, count in one.items():
-            rarity = np.log((1 + len(texts)) / (1 + often[gram])) + 1
-            matrix[row, columns[gram]] = (1 + np.log(count)) * rarity
+        weights = [(1 + math.log(count)) * rarity[gram] for gram, count in one.items()]
+        matrix[row, [columns[gram] for gram in one]] = weights
     matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
     found: Floats = np.clip(matrix @ matrix.T, 0.0, 1.0)
     return found

@@ -64,7 +64,8 @@ def route(request: RouteRequest, agents: Sequence[AgentState], rules: RoutingRul
         if not (request.previous_agent and ranked[0].id == request.previous_agent):
             reasons.append(_STRATEGY_ZH[strategy])
         if group not in ranked[0].skills:
-            reasons.append(f"{group_name(group)}组暂无合适的空闲客服，由{ranked[0].id}支援")
+            why = "红色预警" if within else f"{group_name(group)}组暂无空闲客服"
+            reasons.append(f"{why}，由{ranked[0].id}支援")
     else:
         queue_position = _position(request, group, priority.points, request.queue)
         reasons.append(f"{_nobody_zh(group, agents)}，排队第{queue_position}位")

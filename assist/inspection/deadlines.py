@@ -38,6 +38,8 @@ _CONDITIONAL = re.compile(
     r"(?:付款|拍下|下单|签收|收货|收到|审核|确认|通过|拍)[\u4e00-\u9fff]{0,6}(?:后|以后|当天)"
     r"|前(?:付款|拍|下单)|工作日|一般|预计|大概|的话|如果|显示|可以"
 )
+LONGEST = 60 * 24 * 31
+"""Minutes: a longer time is no deadline of a chat."""
 _ENDS = {"上午": 12, "早上": 12, "一早": 12, "中午": 13, "下午": 18, "晚上": 24}
 
 
@@ -57,15 +59,20 @@ def _hour(word: str) -> int:
     return int(quantities(f"{word}点")[0].low) if not word.isdigit() else int(word)
 
 
+def _minutes(words: str) -> float:
+    """Of "10分钟", "半个小时", "一个半小时"."""
+    number, half, _ = words.partition("个半")
+    if half and (whole := quantities(f"{number}小时")):
+        return 60 * (whole[0].high + 0.5)
+    found = quantities(words.replace("个", ""))
+    return sum(one.high * (60 if one.unit == "小时" else 1) for one in found) if found else 30.0
+
+
 def _due(clause: str, sent: datetime) -> tuple[datetime, int, int] | None:
     """The deadline that a clause names: when, and by which words."""
     if match := _WITHIN.search(clause):
-        minutes = 0.0
-        for one in quantities(match.group().replace("个", "")):
-            minutes += one.high * (60 if one.unit == "小时" else 1)
-        if "半" in match.group() and not minutes:
-            minutes = 30.0
-        return sent + timedelta(minutes=minutes), *match.span()
+        minutes = _minutes(match.group())
+        return (sent + timedelta(minutes=minutes), *match.span()) if minutes <= LONGEST else None
     midnight = sent.replace(hour=0, minute=0, second=0, microsecond=0)
     day = _DAY.search(clause)
     shift = 0 if not day else {"今": 0, "明": 1, "后": 2}[day.group(1)[0]]

@@ -176,7 +176,7 @@ def _placed_numbers(sentence: str) -> Iterable[tuple[float, str, int, int]]:
     """Numbers of an unfolded sentence, small Chinese ones before a unit included, with their places."""
     for found in re.finditer(rf"(?<![a-zA-Z\d.])\d+(?:\.\d+)?(?:\s*(?:{_UNITS}))?", sentence, re.I):
         yield from ((value, unit, found.start(), found.end()) for value, unit in _values(fold(found[0])))
-    for found in re.finditer(rf"[一二两三四五六七八九十百]+(?:{_UNITS})", sentence):
+    for found in re.finditer(rf"(?<![第双])[一二两三四五六七八九十百]+(?:{_UNITS})", sentence):
         folded = fold(found[0])
         if folded[:1].isdigit():
             yield from ((value, unit, found.start(), found.end()) for value, unit in _values(folded))

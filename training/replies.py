@@ -230,11 +230,16 @@ def _fit_view(network: ReplyNetwork, view: str, collator: _Collator, config: Rer
         max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
         enable_model_summary=False, enable_progress_bar=False, gradient_clip_val=1.0,
     )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-        trainer.fit(module, loader)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the layers are small: several threads would wait for each other
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            trainer.fit(module, loader)
+    finally:
+        torch.set_num_threads(threads)
     network.eval()
     return float(module.bias.detach())
 

@@ -164,6 +164,15 @@ def test_late_failed_and_missing_parts_are_said_calmly(page, service):
     assert page.run("document.getElementById('notice').hidden")
 
 
+def test_a_busy_service_keeps_its_desk(page):
+    busy = "在吗 [mock:status=503][mock:times=1][mock:retry_after=1]"
+    page.paste(f"客户：你好\n客户：{busy}")
+    page.until("document.getElementById('notice').innerText.startsWith('服务正忙')")
+    page.answered(busy)
+    assert page.find("#tabs").is_displayed(), "busy is not without a desk"
+    assert page.run("document.getElementById('notice').hidden")
+
+
 def test_tabs_go_by_keys_and_everything_has_a_name(page):
     from selenium.webdriver import Keys
 

@@ -87,8 +87,9 @@ export class Desk {
   }
 
   #quote(name, done) {
-    const { last, request } = this.found;
-    const quote = done && name !== "inspection" ? [h("span", {}, `第 ${last} 句`), request.text] : [];
+    const { last, request, drafting } = this.found;
+    const where = drafting ? "正在输入" : `第 ${last} 句`;
+    const quote = done && name !== "inspection" ? [h("span", {}, where), request.text] : [];
     byId(`quote-${name}`).replaceChildren(...quote);
   }
 

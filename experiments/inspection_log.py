@@ -23,7 +23,7 @@ _PASS = 256
 
 
 def inspect_log_file(log: Path, output: Path) -> LogSummary:
-    """Judge every conversation of a log; writes `inspections.jsonl` and `summary.json`, and prints the accounts.
+    """Judge every conversation of a log, write `inspections.jsonl` and `summary.json`, print the accounts.
 
     Args:
         log: chats in the form of data/demo_shop/README.md.

@@ -5,12 +5,18 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from assist.graph.schema import GraphRequest
 from assist.graph.shop import ShopGraph
 
 DAY = date(2026, 11, 23)
+PIECES = [
+    "退", "换", "保温杯", "台灯", "拆了", "没拆", "三天", "能", "吗", "券", "红包", "叠加", "用过", "包邮",
+    "新疆", "㎏", "😀", "ﬃ", "a", "12", "月", "摔", "几档", "电磁炉",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +160,24 @@ def test_what_is_taken_for_granted_is_said_and_would_change_the_answer(shop):
     assert set(found.assumed) == {"非定制", "配件齐全"}
     for fact in ("custom_made", "parts_missing"):
         assert ask(shop, "炒锅昨天刚到没拆，能退吗", facts={fact: True}).answer == "no"
+
+
+def test_earlier_messages_tell_the_product_and_facts_and_the_latest_word_counts(shop):
+    found = ask(shop, "那能退吗", earlier=["我买的平板拖把昨天刚到", "拆了没用过"])
+    assert (found.question, found.answer) == ("return_no_reason", "yes")
+    assert found.known == {"opened": True, "used": False, "days_since_signed": 1.0}
+    assert ask(shop, "我用过了，能退吗", earlier=["平板拖把昨天刚到", "没用过"]).answer == "no"
+    assert ask(shop, "炒锅没拆能退吗", earlier=["内衣密封条撕了"]).text.startswith("炒锅")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(PIECES)).map("".join) | st.text(max_size=80))
+def test_any_message_gets_an_answer_with_spans_in_it(shop, text):
+    found = ask(shop, text)
+    assert all(text[one.start : one.end] == one.words for one in found.mentions)
+    assert (found.answer == "depends") == bool(found.missing)
+    if found.answer in ("yes", "no"):
+        assert found.path
 
 
 def test_an_expired_policy_answers_nothing(shop):

@@ -46,6 +46,8 @@ class GraphRequest(BaseModel):
 
     text: str = Field(default="", max_length=2000)
     """The customer's message; may be empty where `question` and `product` are given."""
+    earlier: list[Annotated[str, Field(max_length=2000)]] = Field(default_factory=list, max_length=20)
+    """The customer's messages before, oldest first: where the product and facts of "能退吗" may stand."""
     question: QuestionKey | None = None
     """What is asked; read from the message and its category when None."""
     category: str | None = Field(default=None, max_length=64)

@@ -119,23 +119,31 @@ class ShopGraph:
                 raise ValueError(f"on: {request.on!r} is no day of the calendar") from None
 
     def _targets(self, request: GraphRequest, mentions: list[Mention]) -> list[str]:
-        """What the message is about: products and kinds; a kind above a named product adds nothing."""
+        """What is asked about: products and kinds of the message, else of the latest earlier one with any.
+
+        A kind above a product that is named as well adds nothing.
+        """
         if request.product:
             return [request.product]
         products = [one.id for one in mentions if one.type == "product"]
         above = {key for one in products for key in self.catalogue.ancestors(one)}
         kinds = [one.id for one in mentions if one.type == "kind" and one.id not in above]
-        return list(dict.fromkeys([*products, *kinds]))
+        if products or kinds:
+            return list(dict.fromkeys([*products, *kinds]))
+        for position in range(len(request.earlier) - 1, -1, -1):
+            before = GraphRequest(text=request.earlier[position])
+            if targets := self._targets(before, self.link(before.text)):
+                return targets
+        return []
 
     def _facts(self, request: GraphRequest, folded: str, question: Question, entity: str) -> dict[str, Value]:
         """What is known: what the graph says of the entity, what was given, what the message says."""
         rules = [rule for rule in self.catalogue.rules.values() if rule.question == question.key]
         named = {condition.fact for rule in rules for condition in rule.conditions}
-        said = {
-            key: value
-            for key, value in facts_said(folded, self.catalogue.facts, named).items()
-            if key not in request.facts
-        }
+        told: dict[str, Value] = {}
+        for text in (*(fold(one)[0] for one in request.earlier), folded):
+            told |= facts_said(text, self.catalogue.facts, named)  # the latest word counts
+        said = {key: value for key, value in told.items() if key not in request.facts}
         sure: dict[str, Value] = dict(request.facts)
         for above in sorted(self.catalogue.ancestors(entity)):
             for condition in self.catalogue.entities[above].sets:

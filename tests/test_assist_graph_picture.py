@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from assist.graph.measure import measure
+from assist.graph.measure import measure, understood
 from assist.graph.picture import main, picture
 from assist.graph.shop import ShopGraph
 
@@ -39,3 +39,12 @@ def test_the_figures_count_what_is_there(shop):
     assert found["triples"] == len(shop.store)
     assert found["questions_on_products"]["asked"] == 7 * found["products"]
     assert found["questions_on_products"]["answers"].get("unknown", 0) == 0
+
+
+def test_the_written_messages_are_understood(shop):
+    """A floor under the figures of docs/graph.md."""
+    found = understood(shop)
+    assert found["messages"] == 40
+    assert found["question"] >= 38
+    assert found["answer"] >= 36
+    assert found.get("wrong_yes_or_no", 0) <= 1

@@ -56,6 +56,8 @@ def said(response):
         ("刻字杯有质量问题签收5天，能换一个吗", "exchange", "yes", "exchange_fault"),
         ("1.7升电热水壶用了一年半坏了还保修吗", "warranty", "yes", "warranty_kettle_big"),
         ("旅行水壶用了一年半坏了还保修吗", "warranty", "no", "warranty_appliance_over"),
+        ("旅行水壶用了一年多坏了还保修吗", "warranty", "no", "warranty_appliance_over"),
+        ("旅行水壶用了半年坏了还保修吗", "warranty", "yes", "warranty_appliance"),
         ("拖把有保修吗", "warranty", "no", "warranty_none"),
         ("台灯坏了退回去运费谁出", "return_shipping", "yes", "freight_fault"),
         ("炒锅没毛病就是不想要，没有运费险，退货运费谁出", "return_shipping", "no", "freight_customer"),

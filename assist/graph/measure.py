@@ -1,4 +1,7 @@
-"""How large the graph is and how long its answers take.
+"""How large the graph is, how long its answers take, and how often it understands a message.
+
+`data/shop_graph/messages.jsonl` holds messages written after the tables' patterns, with the product, question
+and answer that are meant.
 
 python -m assist.graph.measure --json docs/graph.json
 """
@@ -15,10 +18,13 @@ from typing import Any
 
 from assist.graph.schema import GraphRequest
 from assist.graph.shop import ShopGraph
+from assist.graph.tables import DEMO_SHOP
 from data.chats import read_chats
-from data.files import write_json
+from data.files import read_jsonl, write_json
 
-__all__ = ["main", "measure"]
+__all__ = ["MESSAGES", "main", "measure", "understood"]
+
+MESSAGES = DEMO_SHOP / "messages.jsonl"
 
 
 def measure(shop: ShopGraph) -> dict[str, Any]:
@@ -44,7 +50,27 @@ def measure(shop: ShopGraph) -> dict[str, Any]:
         "exceptions": sum(bool(rule.exception_of) for rule in catalogue.rules.values()),
         "loading_s": round(loading, 2),
         "questions_on_products": _asked(shop, bare), "messages": _asked(shop, said),
+        "written_messages": understood(shop),
     }  # fmt: skip
+
+
+def understood(shop: ShopGraph, path: Path | str = MESSAGES) -> dict[str, Any]:
+    """Of messages with known meaning: product linked, question seen, answer right, answer wrong.
+
+    An answer is wrong where it is a yes or no that is not meant; `depends` and `unknown` ask a person.
+    """
+    counts, wrong = Counter[str](), []
+    for number, row in read_jsonl(path):
+        found = shop.ask(GraphRequest(text=row["text"], on="2026-11-23"))
+        linked = {one.id for one in found.mentions}
+        counts["messages"] += 1
+        counts["product"] += "product" not in row or row["product"] in linked
+        counts["question"] += found.question == row["question"]
+        counts["answer"] += found.answer == row["answer"]
+        if found.answer != row["answer"]:
+            wrong.append({"line": number, "found": f"{found.question}: {found.answer}"})
+            counts["wrong_yes_or_no"] += found.answer in ("yes", "no")
+    return {**counts, "not_as_meant": wrong}
 
 
 def _asked(shop: ShopGraph, requests: Sequence[GraphRequest]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _DIGITS = {
 }
 _NUMBER = r"(?:\d+(?:\.\d+)?|半|[零一二两三四五六七八九十百]+)"
 _DAYS = re.compile(
-    rf"(?<![\d.月第每])({_NUMBER})\s*个?(天|周|星期|礼拜|月|年)(半)?(?!\s*(?:无理由|以?内|之内|价保|包退))"
+    rf"(?<![\d.月第每])({_NUMBER})\s*(?:来|多|几)?个?(天|周|星期|礼拜|月|年)(半|多)?(?!\s*(?:无理由|以?内|之内|价保|包退))"
 )
 _IN_DAYS = {"天": 1, "周": 7, "星期": 7, "礼拜": 7, "月": 30, "年": 365}
 _CAME = r"(?:才|刚刚?)?(?:收到|签收|到货|到手|拿到|买|下单|付款|到)"
@@ -104,9 +104,9 @@ def facts_said(folded: str, facts: Mapping[str, Fact], wanted: Collection[str]) 
 
 def _days(folded: str) -> float | None:
     if match := _DAYS.search(folded):
-        number, unit, half = match.groups()
-        # Half a month is 15 days and half a year 183, as people count.
-        days = (_number(number) + (0.5 if half else 0.0)) * _IN_DAYS[unit]
+        number, unit, more = match.groups()
+        # Half a month is 15 days and half a year 183, as people count; 一年多 is past the year.
+        days = (_number(number) + {"半": 0.5, "多": 0.1}.get(more or "", 0.0)) * _IN_DAYS[unit]
         return float(int(days + 0.5))
     return next((days for pattern, days in _RECENT if pattern.search(folded)), None)
 

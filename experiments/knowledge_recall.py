@@ -89,7 +89,7 @@ def read_questions(path: Path) -> list[Asked]:
 def evaluate(
     asked: Sequence[Asked], find: Callable[[Asked], tuple[Found, bool]], known: set[str]
 ) -> dict[str, float]:
-    """Recall at 1 and 5 and mean reciprocal rank, by section and by document, and what happens to the rest.
+    """Recall at 1 and 5 and mean reciprocal rank, refusals, and the median processor time of a question.
 
     Args:
         asked: questions.
@@ -105,9 +105,9 @@ def evaluate(
     for one in asked:
         if missing := one.documents - known:
             raise ValueError(f"documents: {sorted(missing)} of {one.question!r} are not in the base")
-        began = time.perf_counter()
+        began = time.thread_time()
         found, would_answer = find(one)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.thread_time() - began)
         if not one.documents:
             declined.append(not would_answer)
             continue
@@ -121,7 +121,7 @@ def evaluate(
         "document_recall@5": float(np.mean([0 < rank <= 5 for rank in ranks_of_documents])),
         "answered": float(np.mean(answered)),
         "declined": float(np.mean(declined)) if declined else float("nan"),
-        "p50_ms": float(np.percentile(seconds, 50) * 1000),
+        "cpu_ms": float(np.percentile(seconds, 50) * 1000),
     }
 
 
@@ -187,7 +187,8 @@ def _plain(passages: Sequence[Stored]) -> Callable[[str], NDArray[np.float32]]:
 
     def scores(question: str) -> NDArray[np.float32]:
         text = normalise(question)
-        return index.score([Unit({term: 1.0}, 0, 1) for term in terms(text)], everything)
+        units = [Unit({term: 1.0}, 0, 1) for term in terms(text)]
+        return index.score(index.matches(units), everything)
 
     return scores
 

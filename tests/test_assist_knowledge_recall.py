@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from experiments.knowledge_guards import changes
+from experiments.knowledge_guards import main as measure_guards
 from experiments.knowledge_recall import Asked, evaluate, main, read_questions
 
 ASKED = [
@@ -47,3 +49,21 @@ def test_ours_is_better_than_plain_bm25_on_the_development_questions(tmp_path, c
     assert methods["ours, lexical"]["recall@5"] >= 0.95
     assert methods["ours, lexical"]["mrr"] > methods["plain BM25"]["mrr"] + 0.05
     assert "ours, lexical" in capsys.readouterr().out
+
+
+def test_changes_make_true_sentences_false():
+    assert changes("签收后 7 天内可以退货。") == {
+        "another number": "签收后 15 天内可以退货。",
+        "negation put in": "签收后 7 天内不可以退货。",
+    }
+    assert changes("杯身不能进洗碗机。") == {"negation taken out": "杯身可以进洗碗机。"}
+    assert changes("看锁扣有没有打开。") == {}
+
+
+def test_the_guards_catch_plain_errors_and_spare_true_sentences(tmp_path, capsys):
+    output = tmp_path / "figures.json"
+    measure_guards(["--output", str(output)])
+    figures = json.loads(output.read_text(encoding="utf-8"))
+    assert figures.pop("true")["flagged"] <= 0.01
+    assert all(row["sentences"] > 50 and row["flagged"] >= 0.95 for row in figures.values())
+    assert "another number" in capsys.readouterr().out

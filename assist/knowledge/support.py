@@ -188,15 +188,21 @@ def _negations(sentence: str, evidence: Sequence[str]) -> list[Problem]:
     problems = []
     for found in _CLAUSE.finditer(sentence):
         said = fold(found[0])
-        pairs = _core(said)
-        if len(pairs) < 2:
+        core = _core(said)
+        pairs = _pairs(core)
+        if not core:
             continue
-        near = _near(pairs, clauses)
+        # A clause of one or two characters (不能选) is only compared with its like.
+        near = (
+            _near(pairs, clauses)
+            if len(pairs) > 1
+            else [clause for clause in clauses if _core(clause) == core]
+        )
         words = found[0].strip()
         start = found.start() + found[0].index(words)
         if near and all(_negative(clause) != _negative(said) for clause in near):
             reason = "资料的说法相反：" + min(near, key=len).strip()[:40]
-        elif contrary := _contrary(said, _near(pairs, sentences)):
+        elif len(pairs) > 1 and (contrary := _contrary(said, _near(pairs, sentences))):
             reason = "资料的说法相反：" + contrary.strip()[:40]
         else:
             continue
@@ -215,7 +221,7 @@ def _contrary(said: str, near: Sequence[str]) -> str | None:
 
 def _near(pairs: set[str], texts: Sequence[str]) -> list[str]:
     """The texts that share most of the pairs; none where they share less than half."""
-    shares = [(len(pairs & _core(text)) / len(pairs), text) for text in texts]
+    shares = [(len(pairs & _pairs(_core(text))) / len(pairs), text) for text in texts]
     best = max((share for share, _ in shares), default=0.0)
     return [text for share, text in shares if share >= best * 0.85] if best >= _ALIKE else []
 
@@ -224,8 +230,12 @@ def _negative(clause: str) -> bool:
     return len(_NEGATION.findall(_NOT_NEGATION.sub("", clause))) % 2 == 1
 
 
-def _core(clause: str) -> set[str]:
-    """Bigrams of a clause without its negations and modal words: what it speaks of."""
+def _core(clause: str) -> str:
+    """A clause without its negations and modal words: what it speaks of."""
     kept = _NOT_NEGATION.sub(lambda found: found[0].replace("不", "丕").replace("无", "旡"), clause)
-    kept = _MODAL.sub("", _NEGATION.sub("", kept)).replace(" ", "")
-    return {kept[index : index + 2] for index in range(len(kept) - 1)}
+    kept = re.sub("(?<=不)用(?=[一-鿿])", "", kept)  # 不用领券 denies 需要领券
+    return _MODAL.sub("", _NEGATION.sub("", kept)).replace(" ", "")
+
+
+def _pairs(core: str) -> set[str]:
+    return {core[index : index + 2] for index in range(len(core) - 1)}

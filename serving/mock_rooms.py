@@ -20,7 +20,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ from data.text import normalise
 from serving.desk import Desk, DeskSettings, Shelves
 
 if TYPE_CHECKING:
-    from serving.predictor import Message, Predictor
+    from serving.predictor import Predictor
 
 __all__ = ["TODAY", "MockGraph", "MockKnowledge", "MockRecommender", "open_desk"]
 
@@ -181,7 +181,7 @@ class _Hashes:
 
     model = SimpleNamespace(category="mock@1")
 
-    def opinions(self, messages: Sequence[Message]) -> SimpleNamespace:
+    def opinions(self, messages: Sequence[tuple[str, Any]]) -> SimpleNamespace:
         return SimpleNamespace(embedding=_hashed([text for text, _ in messages]))
 
 

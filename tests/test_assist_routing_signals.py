@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -12,6 +15,7 @@ from assist.routing.measure import CASES, alarms, measure
 from assist.routing.rules import load_rules
 from assist.routing.schema import SignalRequest
 from data.files import read_jsonl, write_jsonl
+from experiments.signal_quality import on_cases, on_chats
 
 RULES = load_rules()
 
@@ -208,3 +212,20 @@ def test_the_desk_adds_hints_only_where_wording_found_nothing(sense):
     assert desk.signals(clean, {0: lexical(["你好"])[0]}).signals == []
     with pytest.raises(ValueError, match="vectors: 1 is no turn of the customer"):
         desk.signals(clean, {1: lexical(["在的"])[0]})
+
+
+def test_the_measurement_counts_both_ways_apart_and_together(sense, tmp_path):
+    found = on_cases(RULES, sense, lexical)
+    for kind in KINDS:
+        assert found["both"][kind]["recall"] >= max(
+            found[way][kind]["recall"] for way in ("wording", "meaning")
+        )
+    assert found["wording"]["all"]["precision"] == 1.0
+    path = tmp_path / "chats.jsonl.gz"
+    rude, calm = ({"messages": [{"role": "customer", "text": text}]} for text in ("你们都是废物", "好的"))
+    with gzip.open(path, "wt", encoding="utf-8") as handle:
+        handle.writelines(json.dumps(row) + "\n" for row in (rude, calm, calm, calm))
+    told = on_chats(path, 4, RULES, sense, lexical)
+    assert told["chats"] == 4
+    assert told["per_1000"]["wording"] == {"any": 250.0, "harassment": 250.0}
+    assert on_chats(path, 1, RULES, sense, lexical)["chats"] == 1

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from assist.graph.schema import GraphRequest, GraphResponse
 from assist.inspection.schema import Inspection, InspectRequest
+from assist.knowledge.file import KnowledgeStoreError
 from assist.knowledge.schema import (
     AnswerRequest,
     AnswerResponse,
@@ -275,6 +276,10 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(ReplyStoreError)
     async def reply_not_kept(request: Request, error: ReplyStoreError) -> Response:
         return error_response(503, str(error), "feedback", 60)
+
+    @app.exception_handler(KnowledgeStoreError)
+    async def no_knowledge(request: Request, error: KnowledgeStoreError) -> Response:
+        return error_response(503, str(error), "knowledge", 60)
 
     @app.exception_handler(DeskError)
     async def no_room(request: Request, error: DeskError) -> Response:

@@ -171,13 +171,14 @@ class ScriptIndex:
                     max_points_per_centroid=_TRAIN_PER_CELL,
                 )
                 means.train(part)
-                centroids.extend(means.centroids)
+                centroids.extend(np.asarray(means.centroids, np.float32))
                 assigned[first:last] = start + means.index.search(part, 1)[1][:, 0]
             cells[category] = np.arange(start, len(centroids), dtype=np.int64)
         self._centroids = np.ascontiguousarray(np.stack(centroids), np.float32)
         quantizer = faiss.IndexFlatIP(self.width)
         quantizer.add(self._centroids)
         lists = len(self._centroids)
+        index: faiss.IndexIVF
         if len(vectors) <= _EXACT_BELOW:
             index = faiss.IndexIVFFlat(quantizer, self.width, lists, faiss.METRIC_INNER_PRODUCT)
         else:

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 __all__ = ["Assistant", "Readers"]
 
 _THREADS = 4
+_EARLIER = 10
+"""The customer's latest messages that may name the product or a fact that the question leaves out."""
 _TOP = 3
 Found = TypeVar("Found")
 
@@ -253,7 +255,10 @@ def _work(
 
     @cache
     def rules() -> GraphResponse:
-        return desk.graph.ask(GraphRequest(text=request.text, category=reading.category))
+        earlier = [turn.text[:MAX_TEXT] for turn in request.context if turn.role == "customer"]
+        return desk.graph.ask(
+            GraphRequest(text=request.text, category=reading.category, earlier=earlier[-_EARLIER:])
+        )
 
     def scripts() -> RecommendResponse:
         asked = RecommendRequest(

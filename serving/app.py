@@ -33,7 +33,7 @@ from assist.scripts.schema import RecommendRequest, RecommendResponse, ReplyFeed
 from serving.assist_schema import AssistRequest, AssistResponse, Routing, RoutingRequest
 from serving.batching import OverloadedError
 from serving.feedback import FeedbackStoreError
-from serving.operations import DeskError, Operations
+from serving.operations import NotHereError, Operations
 from serving.schema import (
     Analysis,
     AnalyzeBatchRequest,
@@ -62,6 +62,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         413: "request too large",
         422: "a field is wrong; names it",
         429: "too many requests with this key; Retry-After says when",
+        501: "this service has no such room; says how to get it",
         503: "too many messages wait; Retry-After says when",
     }.items()
 }
@@ -281,9 +282,9 @@ def _add_refusals(app: FastAPI) -> None:
     async def no_knowledge(request: Request, error: KnowledgeStoreError) -> Response:
         return error_response(503, str(error), "knowledge", 60)
 
-    @app.exception_handler(DeskError)
-    async def no_room(request: Request, error: DeskError) -> Response:
-        return error_response(503, str(error), "service")
+    @app.exception_handler(NotHereError)
+    async def no_room(request: Request, error: NotHereError) -> Response:
+        return error_response(501, str(error), "service")  # asking again does not help
 
     @app.exception_handler(ValueError)
     async def wrong_value(request: Request, error: ValueError) -> Response:

@@ -24,6 +24,7 @@ from assist.inspection.schema import Inspection, InspectRequest
 from assist.inspection.standards import Standards, load_standards
 from assist.knowledge.answer import Drafter
 from assist.knowledge.base import KnowledgeBase
+from assist.knowledge.file import KnowledgeStoreError
 from assist.knowledge.intake import default_path as knowledge_path
 from assist.knowledge.store import today
 from assist.reading import Embed, Reading
@@ -219,7 +220,11 @@ class Desk:
 
     def _check(self) -> PassageCheck | None:
         """Answers are held against what the knowledge says today; read anew when it or the day changes."""
-        state = (self.knowledge.store.generation(), today())
+        try:
+            state = (self.knowledge.store.generation(), today())
+        except KnowledgeStoreError as error:  # inspection goes on without what it cannot read
+            _log.warning(json.dumps({"event": "no_knowledge", "reason": str(error)}, ensure_ascii=False))
+            return None
         if state != self._facts[0]:
             texts = self.knowledge.standing_texts()
             self._facts = (state, PassageCheck(texts) if texts else None)

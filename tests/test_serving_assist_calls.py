@@ -19,7 +19,6 @@ from serving.client import (
     InvalidRequest,
     KefuClient,
     KefuError,
-    Overloaded,
     Plan,
     Unreachable,
 )
@@ -257,8 +256,9 @@ def test_a_broken_connection_is_tried_again(ask):
 
 def test_a_room_that_is_not_there_says_why(ask):
     missing = {"errors": [{"field": "service", "reason": "the knowledge base is empty; fill it"}]}
-    with naughty(reply(503, missing)) as server, pytest.raises(Overloaded, match="base is empty; fill it"):
+    with naughty(reply(501, missing)) as server, pytest.raises(KefuError, match="base is empty; fill it"):
         ask(server.address, "search_knowledge", "怎么退")
+    assert len(server.seen) == 1, "asking again does not help"
     with naughty(reply(503, REFUSAL), reply(body=REPLIES)) as server:
         ask(server.address, "recommend", "退货")
 
@@ -318,6 +318,6 @@ def test_what_only_the_service_can_judge_is_refused_by_it(ask, address):
 def test_a_service_of_labels_only_says_so(ask):
     with running_mock(operations=Operations(MockEngine(), MemoryFeedback())) as labels_only:
         assert ask(labels_only, "analyze", "在吗", plan=PATIENT)
-        with pytest.raises(Overloaded, match="labels only") as error:
+        with pytest.raises(KefuError, match="labels only") as error:
             ask(labels_only, "assist", "在吗", plan=PATIENT.once())
-    assert error.value.status == 503
+    assert error.value.status == 501

@@ -196,6 +196,9 @@ def measure_own(own: OwnPairs, config: RerankConfig, folds: int = 5, seed: int =
             held = train[pairs.query[train] % _HELD == 0]
             note(f"reranker on {name}", logits, held, test)
             note(f"reranker on {name} + category", logits + category, held, test)
+            for weight in (0.15, 0.3, 0.6):
+                every = category + 3.0 * cosine + 0.15 * bm25 + weight * logits
+                note(f"category + cosine + BM25 + {weight} x reranker on {name}", every, held, test)
     return {
         "judged": len(judged),
         "assumed": len(assumed),

@@ -227,7 +227,7 @@ def picture(figures: Mapping[str, Any], curves: Mapping[str, Sequence[float]], e
             right.plot([each * number for number in range(len(curve))], curve, label=name)
         right.set_title("Worth of the ranking, share of the best possible")
         right.set_xlabel("answers")
-        right.legend(frameon=False, loc="center right")
+        right.legend(frameon=False, loc="center right", bbox_to_anchor=(1.0, 0.68))
 
     return draw(paint, width=10.0, height=3.6)
 

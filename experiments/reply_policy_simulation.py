@@ -28,7 +28,7 @@ from assist.scripts.off_policy import PolicyLog, draw_ranking, estimate, positio
 from data.files import write_json
 from data.pictures import Picture, draw
 
-__all__ = ["Desk", "estimates", "learning", "main", "naive_value"]
+__all__ = ["WAYS", "Desk", "K", "estimates", "learning", "main", "naive_value"]
 
 Floats = NDArray[np.float64]
 K = 3

@@ -30,6 +30,7 @@ __all__ = [
     "bm25_scores",
     "cross_validate",
     "evaluate",
+    "fixed",
     "main",
     "pair_rows",
     "reciprocal_ranks",

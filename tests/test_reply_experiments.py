@@ -8,7 +8,7 @@ import pytest
 from data.files import write_jsonl
 from data.text import normalise
 from experiments.reply_data import BEIKE, Pairs, datasets_folder, query_folds, read_beike
-from experiments.reply_policy_simulation import K, Desk, estimates, learning, naive_value
+from experiments.reply_policy_simulation import Desk, K, estimates, learning, naive_value
 from experiments.reply_quality import bm25_scores, cross_validate, evaluate, fixed, reciprocal_ranks
 
 
@@ -56,7 +56,8 @@ def test_a_question_is_in_one_fold_only():
 
 def test_cross_validation_scores_what_it_did_not_see(pairs):
     doubled = Pairs(
-        [f"{number}号" for number in range(6)], pairs.replies, np.repeat(np.arange(6), 3), np.tile([0, 1, 2], 6),
+        [f"{number}号" for number in range(6)], pairs.replies,
+        np.repeat(np.arange(6), 3), np.tile([0, 1, 2], 6),
         np.tile([1, 0, 0], 6), np.repeat(np.arange(6), 3),
     )  # fmt: skip
     seen = []

@@ -27,7 +27,6 @@ demo: env    ## from the embedded corpus to two champions, served; shows their a
 	$(BIN)/kefu promote --reason "make demo"
 	$(BIN)/kefu package
 	$(BIN)/kefu knowledge import
-	$(BIN)/kefu scripts train
 	$(BIN)/kefu demo
 
 test: lint   ## lint, types and all tests

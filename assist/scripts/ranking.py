@@ -49,8 +49,8 @@ class RankingSettings:
     category: float = 1.0
     cosine: float = 3.0
     lexical: float = 0.15
-    fits: float = 0.5
-    """A condition of the script is known to hold."""
+    fits: float = 2.0
+    """A condition of the script is known to hold: it was written for this very case."""
     unknown: float = -0.25
     """A condition is not known: the agent must look."""
     tone: float = 0.3

@@ -32,6 +32,7 @@ __all__ = [
     "FeedbackStore",
     "FeedbackStoreError",
     "acceptance",
+    "new_request_id",
 ]
 
 EXAMINED = (1.0, 0.8, 0.65, 0.55, 0.48, 0.42, 0.38, 0.35)

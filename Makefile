@@ -19,13 +19,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  { echo "Kefu Lab needs Python 3.11 or 3.12; say which: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check \
-	  -c constraints.txt -e '.[train,label,lab,dev]'
+	  -c constraints.txt -e '.[train,label,office,lab,dev]'
 	@touch $@
 
 demo: env    ## from the embedded corpus to two champions, served; shows their answers
 	$(BIN)/kefu evaluate
 	$(BIN)/kefu promote --reason "make demo"
 	$(BIN)/kefu package
+	$(BIN)/kefu knowledge import
 	$(BIN)/kefu demo
 
 test: lint   ## lint, types and all tests

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -386,6 +387,66 @@ def _label_parser(commands: Any) -> None:
     sync.add_argument("--train", action="store_true", help="train on the new snapshot and compare")
 
 
+def _knowledge_import(options: argparse.Namespace) -> None:
+    from assist.knowledge.intake import DEMO_DOCUMENTS, knowledge_import
+
+    report = knowledge_import(options.folder or DEMO_DOCUMENTS, prune=options.prune)
+    print("\n".join(report.lines()))
+    if report.refused:
+        raise SystemExit(1)
+
+
+def _knowledge_unanswered(options: argparse.Namespace) -> None:
+    from assist.knowledge.intake import knowledge_unanswered
+
+    print("\n".join(knowledge_unanswered(limit=options.limit)) or "every question so far was answered")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from experiments.inspection_log import inspect_log_file
+
+    inspect_log_file(options.log, options.output)
+
+
+_ELSEWHERE = {
+    "check": ("assist.scripts.check", "read every script and a sample of composed replies for faults"),
+    "import": ("assist.scripts.importing", "take in a shop's own scripts (CSV, XLSX, JSONL)"),
+    "train": ("experiments.reply_training", "train the reranker for the packaged champion's encoder"),
+}
+"""`kefu scripts …`: modules whose own command line reads the rest."""
+
+
+def _elsewhere(options: argparse.Namespace) -> None:
+    status = importlib.import_module(options.module).main(options.rest)
+    if status:
+        raise SystemExit(status)
+
+
+def _help_parsers(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
+    scripts = add("scripts", None, "the script library: check it, take in a shop's own, train its ranking")
+    parts = scripts.add_subparsers(metavar="COMMAND", required=True)
+    for name, (module, text) in _ELSEWHERE.items():
+        part = parts.add_parser(name, help=text, description=text, add_help=False)
+        part.set_defaults(action=_elsewhere, module=module)
+    knowledge = add("knowledge", None, "the knowledge base: import documents, see what nobody could answer")
+    parts = knowledge.add_subparsers(metavar="COMMAND", required=True)
+    text = "read a folder of documents (Markdown, HTML, PDF, DOCX, XLSX) into the knowledge base"
+    part = parts.add_parser("import", help=text, description=text)
+    part.set_defaults(action=_knowledge_import)
+    part.add_argument("folder", nargs="?", type=Path, help="the demo shop's documents if left out")
+    part.add_argument("--prune", action="store_true", help="withdraw documents that are not there any more")
+    text = "questions that nothing in the knowledge base answered, the most frequent first"
+    part = parts.add_parser("unanswered", help=text, description=text)
+    part.set_defaults(action=_knowledge_unanswered)
+    part.add_argument("--limit", type=int, default=50)
+    inspect = add("inspect", _inspect, "judge every conversation of a log by the standards of quality")
+    inspect.add_argument("log", type=Path, help="chats in the form of data/demo_shop/README.md")
+    inspect.add_argument("output", type=Path, help="folder for inspections.jsonl and summary.json")
+    text = "the report of a period: key figures, feelings, causes, turning points; a page and an Excel file"
+    report = commands.add_parser("report", help=text, description=text, add_help=False)
+    report.set_defaults(action=_elsewhere, module="experiments.period_report")
+
+
 def _keys_parser(commands: Any) -> None:
     text = "API keys of the service: with one, callers from other machines are answered"
     verbs = commands.add_parser("keys", help=text, description=text).add_subparsers(
@@ -480,6 +541,7 @@ def _parser() -> argparse.ArgumentParser:
     plain.add_argument("--seed", type=int, help="default: train.seed")
     plain.add_argument("--table", type=Path, help="a Markdown page to write the table into")
     plain.add_argument("--no-train", dest="train", action="store_false", help="only the table")
+    _help_parsers(commands, add)
     _keys_parser(commands)
     _label_parser(commands)
     lineage = add(
@@ -494,7 +556,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand; an error the user can mend is one line, not a traceback."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, options.rest = parser.parse_known_args(arguments)
+    if options.rest and options.action is not _elsewhere:
+        parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
     from serving.package import use_local_store
 
     if options.command == "mcp" and not Path(".kefu").is_dir():

@@ -18,9 +18,22 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from assist.graph.schema import GraphRequest, GraphResponse
+from assist.inspection.schema import Inspection, InspectRequest
+from assist.knowledge.file import KnowledgeStoreError
+from assist.knowledge.schema import (
+    AnswerRequest,
+    AnswerResponse,
+    KnowledgeSearchRequest,
+    KnowledgeSearchResponse,
+)
+from assist.routing.schema import GroupRequest, GroupResponse
+from assist.scripts.feedback import FeedbackStoreError as ReplyStoreError
+from assist.scripts.schema import RecommendRequest, RecommendResponse, ReplyFeedback, ReplyFeedbackReceipt
+from serving.assist_schema import AssistRequest, AssistResponse, Routing, RoutingRequest
 from serving.batching import OverloadedError
 from serving.feedback import FeedbackStoreError
-from serving.operations import Operations
+from serving.operations import NotHereError, Operations
 from serving.schema import (
     Analysis,
     AnalyzeBatchRequest,
@@ -49,6 +62,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         413: "request too large",
         422: "a field is wrong; names it",
         429: "too many requests with this key; Retry-After says when",
+        501: "this service has no such room; says how to get it",
         503: "too many messages wait; Retry-After says when",
     }.items()
 }
@@ -79,6 +93,7 @@ def create_app(
         redoc_url=None,
     )
     _add_operations(app, operations)
+    _add_help(app, operations)
     _add_pages(app)
     if metrics:
 
@@ -150,7 +165,58 @@ def _add_operations(app: FastAPI, operations: Callable[[], Operations]) -> None:
     async def info() -> dict[str, Any]:
         """What is running: models, snapshot, calibration, device, threads, package versions."""
         packages = ("bentoml", "onnxruntime", "tokenizers", "numpy")
-        return {**operations().engine.info(), "versions": {name: version(name) for name in packages}}
+        return {**operations().about(), "versions": {name: version(name) for name in packages}}
+
+
+def _add_help(app: FastAPI, operations: Callable[[], Operations]) -> None:
+    def post(path: str, summary: str) -> Any:
+        return app.post(path, summary=summary, responses=_REFUSALS, tags=["help for the agent"])
+
+    @post("/assist", "Everything for one message in one call, within a deadline")
+    async def assist(request: AssistRequest) -> AssistResponse:
+        """Labels, mood, replies, knowledge, the shop's rules, inspection and routing from one encoder pass;
+        parts that are not done in time are left out and named."""
+        return await operations().helper.assist(request)
+
+    @post("/recommend", "Complete replies to a message, best first")
+    async def recommend(request: RecommendRequest) -> RecommendResponse:
+        """Greeting, soothing where the mood asks for it, solution, closing; slots filled or named; why."""
+        return await operations().helper.recommend(request)
+
+    @post("/recommend/feedback", "What the agent did with a reply")
+    async def learn(request: ReplyFeedback) -> ReplyFeedbackReceipt:
+        """Accepted, edited or rejected; kept durably, masked; changes the ranking."""
+        return await operations().helper.learn(request)
+
+    @post("/knowledge/search", "Cited passages of the shop's documents")
+    async def search(request: KnowledgeSearchRequest) -> KnowledgeSearchResponse:
+        """Typing errors, pinyin and synonyms are read; what is not valid on the day is never answered."""
+        return await operations().helper.search(request)
+
+    @post("/answer", "A cited draft of an answer, with what a person must look at")
+    async def answer(request: AnswerRequest) -> AnswerResponse:
+        """Rests on passages; sentences without support, hedges and promises are flagged."""
+        return await operations().helper.answer(request)
+
+    @post("/graph", "What the shop's rules say, with the path that says so")
+    async def ask(request: GraphRequest) -> GraphResponse:
+        """Returns, warranty, shipping, coupons, attributes: yes, no, or what it depends on."""
+        return await operations().helper.ask(request)
+
+    @post("/inspect", "How well a conversation was handled")
+    async def inspect(request: InspectRequest) -> Inspection:
+        """Scores in four dimensions, each finding with the words that it rests on."""
+        return await operations().helper.inspect(request)
+
+    @post("/route", "Who should take this message, and how soon")
+    async def route(request: RoutingRequest) -> Routing:
+        """Skill group, priority, agent or place in the queue, and signals of flooding, harassment, fraud."""
+        return await operations().helper.route(request)
+
+    @post("/group", "Which open messages ask the same")
+    async def group(request: GroupRequest) -> GroupResponse:
+        """Groups of messages that one answer can serve, the largest first, each with a suggested reply."""
+        return await operations().helper.group(request)
 
 
 def _add_pages(app: FastAPI) -> None:
@@ -207,6 +273,18 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(FeedbackStoreError)
     async def not_kept(request: Request, error: FeedbackStoreError) -> Response:
         return error_response(503, str(error), "feedback", 60)
+
+    @app.exception_handler(ReplyStoreError)
+    async def reply_not_kept(request: Request, error: ReplyStoreError) -> Response:
+        return error_response(503, str(error), "feedback", 60)
+
+    @app.exception_handler(KnowledgeStoreError)
+    async def no_knowledge(request: Request, error: KnowledgeStoreError) -> Response:
+        return error_response(503, str(error), "knowledge", 60)
+
+    @app.exception_handler(NotHereError)
+    async def no_room(request: Request, error: NotHereError) -> Response:
+        return error_response(501, str(error), "service")  # asking again does not help
 
     @app.exception_handler(ValueError)
     async def wrong_value(request: Request, error: ValueError) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -31,9 +30,13 @@ __all__ = [
     "Message",
     "Turn",
     "batch_calls",
+    "checked",
     "feedback_call",
     "message_call",
+    "post",
     "track_call",
+    "turn_of",
+    "wrong",
 ]
 
 MAX_BODY = 3 * 1024 * 1024
@@ -63,10 +66,8 @@ def message_call(
         InvalidRequest: a field is wrong.
     """
     if not isinstance(message, str) and (context or top is not None):
-        raise _wrong([{"field": "message", "reason": "holds context and top itself; give them there"}])
-    if request_id is not None and not _REQUEST_ID.match(request_id):
-        raise _wrong([{"field": "request_id", "reason": "must be 1 to 64 letters, digits, dots, - or _"}])
-    return replace(_post(path, answer, _request(message, context, top)), request_id=request_id)
+        raise wrong([{"field": "message", "reason": "holds context and top itself; give them there"}])
+    return post(path, answer, _request(message, context, top), request_id=request_id)
 
 
 def batch_calls(messages: Iterable[Message]) -> list[Call[AnalyzeBatchResponse]]:
@@ -82,7 +83,7 @@ def batch_calls(messages: Iterable[Message]) -> list[Call[AnalyzeBatchResponse]]
             body = _json(_request(message))
         except InvalidRequest as error:
             where = [{**item, "field": f"messages[{index}].{item['field']}"} for item in error.errors]
-            raise _wrong(where) from None
+            raise wrong(where) from None
         if not batches or len(batches[-1]) == MAX_BATCH or len(body) > room:
             batches.append([])
             room = MAX_BODY
@@ -101,8 +102,8 @@ def track_call(turns: TrackRequest | Iterable[Turn]) -> Call[TrackResponse]:
         InvalidRequest: a field is wrong.
     """
     if not isinstance(turns, TrackRequest):
-        turns = _checked(TrackRequest, {"turns": [_turn(turn) for turn in turns]})
-    return _post("/track", TrackResponse, turns)
+        turns = checked(TrackRequest, {"turns": [turn_of(turn) for turn in turns]})
+    return post("/track", TrackResponse, turns)
 
 
 def feedback_call(
@@ -114,12 +115,15 @@ def feedback_call(
         InvalidRequest: a field is wrong.
     """
     if not isinstance(message, FeedbackRequest):
-        values = {"text": message, "context": [_turn(turn) for turn in context], **verdicts}
-        message = _checked(FeedbackRequest, values)
-    return _post("/feedback", FeedbackReceipt, message, idempotent=message.request_id is not None)
+        values = {"text": message, "context": [turn_of(turn) for turn in context], **verdicts}
+        message = checked(FeedbackRequest, values)
+    return post("/feedback", FeedbackReceipt, message, idempotent=message.request_id is not None)
 
 
-def _turn(turn: Turn) -> Any:
+def turn_of(turn: Turn | BaseModel) -> Any:
+    """A turn as the request models take it; what is no turn is left for them to name."""
+    if isinstance(turn, BaseModel):
+        return turn.model_dump(exclude_none=True)  # the requests have turns of their own kinds
     return {"role": turn[0], "text": turn[1]} if isinstance(turn, tuple) and len(turn) == 2 else turn
 
 
@@ -127,19 +131,25 @@ def _request(message: Message, context: Iterable[Turn] = (), top: int | None = N
     if isinstance(message, AnalyzeRequest):
         return message
     if not isinstance(message, str):
-        return _checked(AnalyzeRequest, message)
-    values: dict[str, Any] = {"text": message, "context": [_turn(turn) for turn in context]}
-    return _checked(AnalyzeRequest, values if top is None else {**values, "top": top})
+        return checked(AnalyzeRequest, message)
+    values: dict[str, Any] = {"text": message, "context": [turn_of(turn) for turn in context]}
+    return checked(AnalyzeRequest, values if top is None else {**values, "top": top})
 
 
-def _checked(model: type[Model], values: Any) -> Model:
+def checked(model: type[Model], values: Any) -> Model:
+    """The values as a request.
+
+    Raises:
+        InvalidRequest: a field is wrong; names each.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _wrong([reason_of(dict(item)) for item in error.errors()]) from None
+        raise wrong([reason_of(dict(item)) for item in error.errors()]) from None
 
 
-def _wrong(errors: list[dict[str, str]]) -> InvalidRequest:
+def wrong(errors: list[dict[str, str]]) -> InvalidRequest:
+    """The error that names fields with their reasons."""
     error = InvalidRequest("; ".join(f"{item['field']}: {item['reason']}" for item in errors))
     error.errors = errors
     return error
@@ -149,8 +159,21 @@ def _json(model: BaseModel) -> bytes:
     return model.model_dump_json(exclude_none=True).encode()
 
 
-def _post(path: str, answer: type[Model], request: BaseModel, idempotent: bool = True) -> Call[Model]:
-    return Call("POST", path, answer.model_validate_json, _json(request), idempotent)
+def post(
+    path: str,
+    answer: type[Model],
+    request: BaseModel,
+    idempotent: bool = True,
+    request_id: str | None = None,
+) -> Call[Model]:
+    """The call that sends a request.
+
+    Raises:
+        InvalidRequest: the id cannot stand in a header.
+    """
+    if request_id is not None and not _REQUEST_ID.match(request_id):
+        raise wrong([{"field": "request_id", "reason": "must be 1 to 64 letters, digits, dots, - or _"}])
+    return Call("POST", path, answer.model_validate_json, _json(request), idempotent, request_id)
 
 
 def _results(count: int) -> Callable[[bytes], AnalyzeBatchResponse]:

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx
 
+from serving.assist_client import AsyncHelp, Help
 from serving.calls import (
     INFO,
     LABELS,
@@ -72,7 +73,7 @@ _CONNECTIONS = 100
 Answer = TypeVar("Answer")
 
 
-class KefuClient:
+class KefuClient(Help):
     """Asks the service; safe to share between threads. Every method raises a `KefuError`: `InvalidRequest`,
     `NotAllowed`, `Overloaded`, `Unreachable`, or itself for an answer that is none of this service.
 
@@ -201,7 +202,7 @@ class KefuClient:
             return error
 
 
-class AsyncKefuClient:
+class AsyncKefuClient(AsyncHelp):
     """`KefuClient` for programs with an event loop: the same methods, to be awaited.
 
     Args:

@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.terminal_theme import MONOKAI
 
+from serving.demo_help import show_help
+
 __all__ = ["CHATS", "running_service", "show"]
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -73,6 +75,17 @@ CHATS: list[dict[str, Any]] = [
 ]
 
 
+HELPED: dict[str, Any] = {
+    "text": "刻了字的保温杯 收到才两天 不想要了能退吗",
+    "context": [
+        {"role": "customer", "text": "在吗"},
+        {"role": "agent", "text": "您好，在的，您说一下是什么问题，我来看。"},
+    ],
+    "deadline_ms": 5000,
+}
+"""The conversation that is shown with everything that helps the agent."""
+
+
 def show(port: int = 0, page: Path | None = None) -> None:
     """Start the service on `port` (0: a free one), print its answers to `CHATS`, stop it.
 
@@ -88,6 +101,7 @@ def show(port: int = 0, page: Path | None = None) -> None:
         response = httpx.post(f"{address}/analyze_batch", json={"messages": CHATS}, timeout=60)
         response.raise_for_status()
         took = time.perf_counter() - started
+        help_answer = _ask(address)
     answers = response.json()["results"]
     console.print(_table(answers))
     model = answers[0]["model"]
@@ -95,6 +109,7 @@ def show(port: int = 0, page: Path | None = None) -> None:
         f"{len(CHATS)} messages in {took * 1000:.0f} ms by {model['category']} and {model['emotion']} "
         f"(snapshot {model['snapshot']}), over HTTP."
     )
+    show_help(console, HELPED, help_answer)
     if page:
         console.save_html(str(page), theme=MONOKAI, code_format=_PAGE, clear=False)
     console.print(
@@ -104,6 +119,13 @@ def show(port: int = 0, page: Path | None = None) -> None:
         "  make lab       notebooks on http://127.0.0.1:8888\n"
         "  kefu --help    every command; data/interim/card/README.md shows the data"
     )
+
+
+def _ask(address: str) -> dict[str, Any]:
+    response = httpx.post(f"{address}/assist", json=HELPED, timeout=60)
+    response.raise_for_status()
+    found: dict[str, Any] = response.json()
+    return found
 
 
 def _table(answers: list[dict[str, Any]]) -> Table:

@@ -31,6 +31,7 @@ class ModelEngine:
         max_waiting, timeout: limits of the queue, see `MicroBatcher`.
         on_pass: told of the messages and seconds of each pass.
         on_answers: told of the answers of each request.
+        prepare: makes what else depends on the champion, before it takes over; `prepared` gives it.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class ModelEngine:
         timeout: float = 15.0,
         on_pass: Callable[[int, float], None] | None = None,
         on_answers: Callable[[Sequence[Analysis]], None] | None = None,
+        prepare: Callable[[Predictor], Any] | None = None,
     ) -> None:
-        self._load, self._version, self._timeout = load, version, timeout
+        self._load, self._version, self._timeout, self._prepare = load, version, timeout, prepare
+        self._prepared: dict[str, Any] = {}
         self._on_answers = on_answers
         self._serving = self._loaded = version()  # what answers, and what was tried last
         self._predictor = self._warm(load())
@@ -51,10 +54,18 @@ class ModelEngine:
         largest = LARGEST_PASS[self._predictor.device]
         self.batcher = MicroBatcher(self._answer, largest, slots, max_waiting, on_pass)
 
-    @staticmethod
-    def _warm(predictor: Predictor) -> Predictor:
+    def _warm(self, predictor: Predictor) -> Predictor:
         predictor.warm_up()
+        if self._prepare:
+            # The one before stays: answers that it gave are still on their way.
+            kept = dict(list(self._prepared.items())[-1:])
+            self._prepared = {**kept, predictor.model.category: self._prepare(predictor)}
         return predictor
+
+    def prepared(self, model: str = "") -> Any:
+        """What `prepare` made for a champion, by the name that its answers cite; the newest for any other."""
+        newest = next(reversed(self._prepared.values()))
+        return self._prepared.get(model, newest)
 
     def _answer(self, requests: Sequence[AnalyzeRequest]) -> list[Analysis]:
         return self._predictor.analyze(requests)

@@ -14,9 +14,11 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from assist.knowledge.file import KnowledgeStoreError
+from assist.scripts.feedback import FeedbackStoreError as ReplyStoreError
 from serving.batching import OverloadedError
 from serving.feedback import FeedbackStoreError
-from serving.operations import Operations
+from serving.operations import DeskError, Operations
 from serving.retries import KefuError
 from serving.tools import TOOLS, ToolError, call
 
@@ -28,13 +30,23 @@ if TYPE_CHECKING:
 __all__ = ["INSTRUCTIONS", "McpEndpoint", "add_mcp", "create_mcp", "local_operations", "run_stdio"]
 
 INSTRUCTIONS = (
-    "Kefu Lab reads Chinese e-commerce customer-service chats (电商客服). Use analyze_message on each new "
-    "customer message, with the turns before it as context; track_conversation for how a whole chat went. "
-    "Where `abstain` is true do not rely on the category. At alert level 3 (红色预警) propose to hand over "
-    "to a supervisor."
+    "Kefu Lab reads Chinese e-commerce customer-service chats (电商客服) and helps to answer them. Use "
+    "assist_message on each new customer message that has to be answered, with the turns before it as "
+    "context; analyze_message where only the labels are wanted; track_conversation for how a whole chat "
+    "went. Where `abstain` is true do not rely on the category. At alert level 3 (红色预警) propose to hand "
+    "over to a supervisor. State no fact about the shop that search_knowledge or ask_shop_rules does not "
+    "bear out, and fill no gap (【…】) of a reply by guessing."
 )
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
-_EXPECTED = (ToolError, KefuError, OverloadedError, FeedbackStoreError)
+_EXPECTED = (
+    ToolError,
+    KefuError,
+    OverloadedError,
+    DeskError,
+    FeedbackStoreError,
+    KnowledgeStoreError,
+    ReplyStoreError,
+)
 
 _log = logging.getLogger("kefu.mcp")
 
@@ -163,11 +175,14 @@ def add_mcp(app: Starlette, operations: Callable[[], Operations], local_only: bo
 
 
 def local_operations() -> Operations:
-    """The packaged champions and the feedback store, opened in this process as a service would.
+    """The packaged champions, the rooms and the feedback store, opened in this process as a service would.
 
     Raises:
         serving.package.NotPackagedError: nothing was packaged yet.
+        DeskError: a file of the rooms is wrong.
     """
+    from serving.assist import Assistant
+    from serving.desk import Desk, Shelves
     from serving.engine import ModelEngine
     from serving.feedback import FeedbackStore
     from serving.package import open_champions, pins_version, read_pins
@@ -175,14 +190,17 @@ def local_operations() -> Operations:
 
     read_pins()
     settings = ServiceSettings.from_environment()
+    shelves = Shelves()
     engine = ModelEngine(
         lambda: open_champions(None, 1, settings.device, settings.artefact),
         pins_version,
         settings.threads,
         settings.max_waiting,
         settings.timeout,
+        prepare=lambda predictor: Desk(shelves, predictor),
     )
-    return Operations(engine, FeedbackStore(settings.feedback, engine.taxonomy))
+    store = FeedbackStore(settings.feedback, engine.taxonomy)
+    return Operations(engine, store, helper=Assistant(engine, engine.prepared))
 
 
 def run_stdio(service: str | None = None) -> None:

@@ -1,7 +1,8 @@
 """A service that answers without a model, always the same: for the tests of programs that call the real one.
 
 The HTTP application, the validation and the answers' shape are the service's own. Category and emotion come
-from a hash of text and context, the alert from the real policy; a text can ask for an outcome:
+from a hash of text and context, the alert from the real policy, help for the agent from the real rooms
+(`serving.mock_desk`); a text can ask for an outcome:
 
 | in the text | outcome |
 |---|---|
@@ -12,6 +13,7 @@ from a hash of text and context, the alert from the real policy; a text can ask 
 | `[mock:retry_after=2]` | seconds of that `Retry-After`, at least 1 |
 | `[mock:times=2]` | refuses this text only so often, then answers |
 | `[mock:delay=0.5]` | seconds before the answer, at most 60 |
+| `[mock:late=knowledge]` | that part of `/assist` is left out as late |
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.taxonomy import Taxonomy, load_taxonomy
+from serving.assist_schema import PARTS
+from serving.mock_desk import MockHelper
 from serving.operations import Operations
 from serving.policy import load_policy
 from serving.retries import KefuError
@@ -51,7 +55,7 @@ ABSTAIN_BELOW = 0.5
 RED_ABOVE = 0.5
 MAX_DELAY = 60.0
 _DIRECTIVE = re.compile(r"\[mock:([a-z_]*)=([^\]]*)\]")
-_KNOWN = ("category", "emotion", "score", "alert", "status", "retry_after", "times", "delay")
+_KNOWN = ("category", "emotion", "score", "alert", "status", "retry_after", "times", "delay", "late")
 
 
 class MockRefusalError(KefuError):
@@ -122,6 +126,10 @@ class MockEngine:
             known = self.taxonomy.label_map(name).labels
             if value not in known:
                 raise ValueError(f"{where}: is no {name}; one of {', '.join(known)}")
+            return value
+        if name == "late":
+            if value not in PARTS:
+                raise ValueError(f"{where}: is no part of /assist; one of {', '.join(PARTS)}")
             return value
         limits = {
             "score": (0.01, 1.0),
@@ -220,7 +228,8 @@ def mock_app(operations: Operations | None = None) -> FastAPI:
     """The service's HTTP application over the mock.
 
     Args:
-        operations: with an engine or a feedback sink that a test wants to look into; new ones when None.
+        operations: with an engine, a feedback sink or a `MockHelper` that a test wants to look into; new ones
+            when None.
     """
     from fastapi import Request
     from fastapi.responses import Response
@@ -228,7 +237,10 @@ def mock_app(operations: Operations | None = None) -> FastAPI:
     from serving.app import create_app, error_response
     from serving.mcp_server import add_mcp
 
-    found = operations or Operations(MockEngine(), MemoryFeedback())
+    if operations is None:
+        engine = MockEngine()
+        operations = Operations(engine, MemoryFeedback(), helper=MockHelper(engine))
+    found = operations
     app = create_app(lambda: found)
 
     @app.exception_handler(MockRefusalError)

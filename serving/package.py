@@ -205,7 +205,9 @@ def _source_version(project: Path) -> str:
 
     digest = hashlib.sha256()
     sources = [*sorted((project / "serving").iterdir()), *sorted((project / "data").iterdir())]
+    for folder in ("assist", "data/scripts", "data/shop_graph", "data/inspection", "data/shop_knowledge"):
+        sources += sorted((project / folder).rglob("*"))
     for path in sources:
-        if path.suffix in {".py", ".yaml", ".json", ".txt"}:
-            digest.update(f"{path.name}:{sha256_file(path)}\n".encode())
+        if path.suffix in {".py", ".yaml", ".json", ".jsonl", ".csv", ".txt"}:
+            digest.update(f"{path.relative_to(project)}:{sha256_file(path)}\n".encode())
     return digest.hexdigest()[:12]

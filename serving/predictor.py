@@ -81,19 +81,20 @@ class Predictor:
             self.analyze([AnalyzeRequest(text=text)] * count)
 
     def analyze(self, requests: Sequence[AnalyzeRequest]) -> list[Analysis]:
-        """Answers in the order of the requests; one pass when one model is both."""
+        """Answers in the order of the requests, each carrying its message's vector; one pass when one model
+        is both."""
         messages: list[Message] = [
             (request.text, tuple(Turn(turn.role, turn.text) for turn in request.context))
             for request in requests
         ]
-        category, emotion = self._models["category"][0], self._models["emotion"][0]
-        found = category.probabilities(messages)
-        categories = found["category"]
-        emotions = (found if emotion is category else emotion.probabilities(messages))["emotion"]
-        return [
-            self._answer(request, category_row.tolist(), emotion_row.tolist())
-            for request, category_row, emotion_row in zip(requests, categories, emotions, strict=True)
-        ]
+        found = self.opinions(messages)
+        answers = []
+        for row, request in enumerate(requests):
+            category, emotion = (found.probabilities[task][row].tolist() for task in ("category", "emotion"))
+            answer = self._answer(request, category, emotion)
+            answer.carry(found.embedding[row])
+            answers.append(answer)
+        return answers
 
     def opinions(self, messages: Sequence[Message], batch_size: int | None = None) -> Opinions:
         """Probabilities of category and emotion, and the category model's embeddings; for ordering what

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from data.taxonomy import Taxonomy, group_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "MAX_BATCH",
@@ -148,6 +152,17 @@ class Analysis(BaseModel):
     emotion: EmotionAnswer
     alert: AlertAnswer
     model: ModelAnswer
+    _vector: Any = PrivateAttr(None)
+
+    def carry(self, vector: NDArray[np.float32]) -> None:
+        """Take along the message's vector (width,) of the same encoder pass; it is no part of the answer."""
+        self._vector = vector
+
+    @property
+    def vector(self) -> NDArray[np.float32] | None:
+        """The message's vector (width,), or None where no encoder ran."""
+        found: NDArray[np.float32] | None = self._vector
+        return found
 
 
 class AnalyzeBatchResponse(BaseModel):

@@ -32,6 +32,8 @@ WAIT_SECONDS = 20
 WIDE = (1440, 900)
 PHONE = (390, 844)
 EXAMPLE = "越来越生气"
+_WIDE_TABS = (("scripts", ""), ("knowledge", "刻字能退吗"), ("inspection", ""), ("routing", ""))
+"""Tabs of the desk that get a wide picture, and an example of their own where another one shows more."""
 
 
 class BrowserError(RuntimeError):
@@ -93,7 +95,10 @@ def until(page: Any, script: str, what: str = "") -> Any:
 
 
 def take(address: str, folder: Path, example: str = EXAMPLE, dark: bool = False) -> list[Path]:
-    """Save `page-wide.png` and `page-phone.png`: the page after one of its examples was answered.
+    """Save pictures of the page after one of its examples was answered.
+
+    `page-wide.png` and `page-phone.png`; where the service has a desk, also `page-knowledge.png`,
+    `page-inspection.png` and `page-routing.png`.
 
     Args:
         address: of a running service.
@@ -106,25 +111,41 @@ def take(address: str, folder: Path, example: str = EXAMPLE, dark: bool = False)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
     with browser() as page:
-        for name, size, scale in (("wide", WIDE, 1), ("phone", PHONE, 2)):
+        for size, scale, tabs in ((WIDE, 1, _WIDE_TABS), (PHONE, 2, _WIDE_TABS[:1])):
             show_size(page, size, scale, dark)
-            page.get(address)
-            until(page, "document.querySelectorAll('#examples button').length > 0", "examples")
-            page.execute_script(
-                "[...document.querySelectorAll('#examples button')]"
-                ".find(one => one.textContent === arguments[0]).click()",
-                example,
-            )
-            until(page, "!document.getElementById('answers').hidden", "answers")
-            until(page, "!document.body.classList.contains('asking')")
-            page.execute_script(
-                "document.activeElement.blur();"
-                "const moving = document.getAnimations().map(one => one.finished);"
-                "return Promise.all([document.fonts.ready, ...moving]).then(() => true)"
-            )
-            pictures.append(folder / f"page-{name}{'-dark' if dark else ''}.png")
-            save_picture(page, pictures[-1], whole=name == "phone")
+            for tab, better in tabs:
+                has_desk = _answer(page, address, better or example, tab)
+                if tab != "scripts" and not has_desk:
+                    continue
+                name = ("phone" if size == PHONE else "wide") if tab == "scripts" else tab
+                pictures.append(folder / f"page-{name}{'-dark' if dark else ''}.png")
+                save_picture(page, pictures[-1], whole=size == PHONE or tab != "scripts")
     return pictures
+
+
+def _answer(page: Any, address: str, example: str, tab: str) -> bool:
+    """Open the page, let it answer an example, and show a tab; whether the service has a desk."""
+    page.get(address)
+    until(page, "document.querySelectorAll('#examples button').length > 0", "examples")
+    page.execute_script(
+        "[...document.querySelectorAll('#examples button')]"
+        ".find(one => one.textContent === arguments[0]).click()",
+        example,
+    )
+    until(page, "!document.getElementById('answers').hidden", "answers")
+    until(page, "!document.body.classList.contains('asking')")
+    has_desk: bool = page.execute_script(
+        "const tab = document.getElementById(`tab-${arguments[0]}`);"
+        "if (tab.checkVisibility()) tab.click();"
+        "return tab.checkVisibility()",
+        tab,
+    )
+    page.execute_script(
+        "document.activeElement.blur();"
+        "const moving = document.getAnimations().map(one => one.finished);"
+        "return Promise.all([document.fonts.ready, ...moving]).then(() => true)"
+    )
+    return has_desk
 
 
 def save_picture(page: Any, path: Path, whole: bool) -> None:

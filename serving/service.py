@@ -17,6 +17,8 @@ from bentoml.exceptions import BentoMLException
 
 from serving.admission import Admission
 from serving.app import create_app, endpoints
+from serving.assist import Assistant
+from serving.desk import Desk, Shelves
 from serving.engine import ModelEngine
 from serving.feedback import FeedbackStore
 from serving.keys import open_keys
@@ -76,6 +78,7 @@ class Kefu:
             self._first = {"category": Path(self.category.path), "emotion": Path(self.emotion.path)}
         except BentoMLException as error:
             raise NotPackagedError(f"{error} Put it back with: kefu package") from None
+        shelves = Shelves()
         self.engine = ModelEngine(
             self._load,
             pins_version,
@@ -84,9 +87,11 @@ class Kefu:
             _settings.timeout,
             lambda count, seconds: _telemetry.observe_pass(count, seconds, self.engine.batcher.waiting),
             _telemetry.observe_answers,
+            lambda predictor: Desk(shelves, predictor),
         )
+        self.assistant = Assistant(self.engine, self.engine.prepared)
         store = FeedbackStore(_settings.feedback, self.engine.taxonomy)
-        self.operations = Operations(self.engine, store, _telemetry.observe_feedback)
+        self.operations = Operations(self.engine, store, _telemetry.observe_feedback, self.assistant)
 
     def _load(self) -> Any:
         folders, self._first = self._first, None
@@ -103,4 +108,5 @@ class Kefu:
     def close(self) -> None:
         """Let running passes end."""
         self._following.cancel()
+        self.assistant.close()
         self.engine.batcher.close()

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from serving.desk_tools import DESK_TOOLS
 from serving.operations import Operations
 from serving.schema import (
     Analysis,
@@ -27,7 +27,8 @@ from serving.schema import (
     TrackResponse,
     reason_of,
 )
-from serving.tool_schema import flat_answer, flat_request
+from serving.tool import Tool, ToolError
+from serving.tool_schema import dicts_of_pairs
 
 __all__ = [
     "TOOLS",
@@ -61,47 +62,6 @@ class InfoAnswer(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class ToolError(ValueError):
-    """A tool cannot do what was asked; the message is for the model that asked.
-
-    Attributes:
-        errors: `{"field", "reason"}` of each wrong argument.
-    """
-
-    def __init__(self, message: str, errors: list[dict[str, str]] | None = None) -> None:
-        super().__init__(message)
-        self.errors = errors or []
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """One capability.
-
-    Attributes:
-        description: when to use it and how to read the answer, for the model.
-        run: from the checked request to the answer.
-        writes: whether it stores something.
-    """
-
-    name: str
-    title: str
-    description: str
-    request: type[BaseModel]
-    answer: type[BaseModel]
-    run: Callable[[Operations, Any], Awaitable[BaseModel]]
-    writes: bool = False
-
-    @property
-    def input_schema(self) -> dict[str, Any]:
-        """JSON schema of the arguments: flat, in keywords that every vendor takes."""
-        return flat_request(self.request)
-
-    @property
-    def output_schema(self) -> dict[str, Any]:
-        """JSON schema of the answer, flat."""
-        return flat_answer(self.answer)
-
-
 @runtime_checkable
 class Elsewhere(Protocol):
     """Operations of a service that runs elsewhere: what the engine knows here has to be asked there."""
@@ -130,7 +90,7 @@ async def _list(operations: Operations, request: ListRequest) -> Labels:
 
 
 async def _info(operations: Operations, request: NoArguments) -> InfoAnswer:
-    found = await operations.info() if isinstance(operations, Elsewhere) else operations.engine.info()
+    found = await operations.info() if isinstance(operations, Elsewhere) else operations.about()
     return InfoAnswer.model_validate(found)
 
 
@@ -202,6 +162,7 @@ TOOLS: tuple[Tool, ...] = (
         InfoAnswer,
         _info,
     ),
+    *DESK_TOOLS,
 )
 
 
@@ -276,9 +237,14 @@ def _request(tool: Tool, arguments: Mapping[str, Any] | str | None) -> BaseModel
     if not isinstance(arguments, Mapping | None):
         raise ToolError(f"{tool.name}: arguments: must be one JSON object, not {type(arguments).__name__}")
     try:
-        return tool.request.model_validate(_without_nulls(arguments or {}))
+        given = dicts_of_pairs(tool.request, _without_nulls(arguments or {}))
     except RecursionError:
         raise ToolError(f"{tool.name}: arguments: are nested too deeply; see the schema") from None
+    except ValueError as error:
+        field, _, reason = str(error).partition(": ")
+        raise ToolError(f"{tool.name}: {error}", [{"field": field, "reason": reason}]) from None
+    try:
+        return tool.request.model_validate(given)
     except ValidationError as error:
         errors = [_mend(tool, dict(item)) for item in error.errors()]
         said = "; ".join(f"{item['field']}: {item['reason']}" for item in errors)

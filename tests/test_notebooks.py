@@ -32,7 +32,7 @@ package([Champion(task, one.name, one.version, one.folder) for task, one in foun
 
 def test_there_are_notebooks():
     names = [path.stem for path in NUMBERED]
-    assert [name[:2] for name in names] == ["01", "02", "03", "04", "05"]
+    assert [name[:2] for name in names] == ["01", "02", "03", "04", "05", "06"]
     listed = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in NOTEBOOKS if f"({path.name})" not in listed] == []
     assert [name for name in names if not (ROOT / "docs" / "notebooks" / f"{name}.md").is_file()] == []

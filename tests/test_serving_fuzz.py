@@ -1,11 +1,13 @@
 """Generated requests, right and wrong, against the application's own description (schemathesis).
 
-In process, with the tiny model, the real feedback store and admission: no 5xx, nothing undocumented.
+In process, with the tiny model, the real rooms, feedback store and admission: no 5xx, nothing undocumented.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 
 import pytest
 import schemathesis
@@ -20,8 +22,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from assist.knowledge.documents import read_document
+from assist.knowledge.intake import DEMO_DOCUMENTS
+from assist.knowledge.store import KnowledgeStore
 from serving.admission import Admission
 from serving.app import create_app, endpoints
+from serving.assist import Assistant
+from serving.desk import Desk, DeskSettings, Shelves
 from serving.engine import ModelEngine
 from serving.feedback import FeedbackStore
 from serving.keys import KeyRing, add_key
@@ -40,14 +47,30 @@ CHECKS = [
 ]
 
 
+def rooms_in(folder):
+    """Rooms with everything: the demo shop's Markdown documents are imported."""
+    settings = DeskSettings(
+        knowledge=folder / "knowledge.sqlite",
+        replies=folder / "replies.sqlite",
+        reranker=folder / "none",
+        vectors=folder / "vectors",
+    )
+    store = KnowledgeStore(settings.knowledge)
+    for document in sorted(DEMO_DOCUMENTS.glob("*.md")):
+        store.put(read_document(document), date(2026, 11, 23))
+    return settings
+
+
 @pytest.fixture(scope="module")
 def service(predictor, tmp_path_factory):
     """The application with everything behind and before it, and headers that are let in."""
     folder = tmp_path_factory.mktemp("fuzz")
     token = add_key(folder / "keys.json", "fuzz", 1e9)
-    engine = ModelEngine(lambda: predictor, lambda: 1)
+    shelves = Shelves(rooms_in(folder))
+    engine = ModelEngine(lambda: predictor, lambda: 1, prepare=lambda champion: Desk(shelves, champion))
     store = FeedbackStore(folder / "feedback.sqlite", predictor.taxonomy)
-    operations = Operations(engine, store)
+    assistant = Assistant(engine, engine.prepared)
+    operations = Operations(engine, store, helper=assistant)
     telemetry = Telemetry()
     app = create_app(lambda: operations, telemetry.page)
     app.add_middleware(
@@ -58,6 +81,7 @@ def service(predictor, tmp_path_factory):
         endpoints=endpoints(app),
     )
     yield app, {"Authorization": f"Bearer {token}"}
+    assistant.close()
     engine.batcher.close()
 
 
@@ -66,6 +90,17 @@ def description(service):
     return schemathesis.openapi.from_asgi("/openapi.json", service[0])
 
 
+HELP = (
+    "/assist",
+    "/recommend",
+    "/recommend/feedback",
+    "/knowledge/search",
+    "/answer",
+    "/graph",
+    "/inspect",
+    "/route",
+    "/group",
+)
 ENDPOINTS = {
     ("POST", "/analyze"),
     ("POST", "/analyze_batch"),
@@ -75,6 +110,7 @@ ENDPOINTS = {
     ("POST", "/feedback"),
     ("GET", "/labels"),
     ("GET", "/info"),
+    *(("POST", path) for path in HELP),
 }
 
 
@@ -92,7 +128,7 @@ def test_generated_requests(description, service, method, path, mode):
         pytest.skip("nothing of it can be wrong")
 
     @settings(
-        max_examples=150 if method == "POST" else 5,
+        max_examples=5 if method == "GET" else 60 if path in HELP else 150,
         deadline=None,
         derandomize=True,
         database=None,
@@ -104,6 +140,61 @@ def test_generated_requests(description, service, method, path, mode):
         case.call_and_validate(headers=service[1], checks=CHECKS)
 
     requests()
+
+
+@pytest.fixture(scope="module")
+def labels_only(predictor, tmp_path_factory):
+    """A service that was started without scripts and knowledge."""
+    engine = ModelEngine(lambda: predictor, lambda: 1)
+    folder = tmp_path_factory.mktemp("labels")
+    operations = Operations(engine, FeedbackStore(folder / "feedback.sqlite", predictor.taxonomy))
+    yield create_app(lambda: operations)
+    engine.batcher.close()
+
+
+@pytest.mark.parametrize("path", HELP)
+def test_what_a_service_has_not_is_a_declared_501(labels_only, path):
+    description = schemathesis.openapi.from_asgi("/openapi.json", labels_only)
+    checks = [status_code_conformance, content_type_conformance, response_schema_conformance]
+    statuses = set()
+
+    @settings(max_examples=5, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+    @given(case=description[path]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE))
+    def requests(case):
+        response = case.call_and_validate(checks=checks)
+        statuses.add(response.status_code)
+
+    requests()
+    assert 501 in statuses
+    assert statuses <= {422, 501}
+
+
+def test_rooms_without_documents_say_how_to_get_them(predictor, tmp_path):
+    from starlette.testclient import TestClient
+
+    shelves = Shelves(replace(rooms_in(tmp_path), knowledge=tmp_path / "none.sqlite"))
+    engine = ModelEngine(lambda: predictor, lambda: 1, prepare=lambda champion: Desk(shelves, champion))
+    assistant = Assistant(engine, engine.prepared)
+    operations = Operations(
+        engine, FeedbackStore(tmp_path / "feedback.sqlite", predictor.taxonomy), helper=assistant
+    )
+    with TestClient(create_app(lambda: operations)) as client:
+        for path in ("/knowledge/search", "/answer"):
+            response = client.post(path, json={"question": "怎么退货"})
+            assert response.status_code == 501
+            assert "kefu knowledge" in response.json()["errors"][0]["reason"]
+            assert "retry-after" not in response.headers
+        found = client.post("/assist", json={"text": "怎么退货", "deadline_ms": 10000}).json()
+    states = {part["part"]: part["state"] for part in found["parts"]}
+    assert states == {
+        "scripts": "done",
+        "knowledge": "off",
+        "graph": "done",
+        "inspection": "off",
+        "routing": "done",
+    }
+    assistant.close()
+    engine.batcher.close()
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +229,8 @@ ODD = {
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD.keys())
 @pytest.mark.parametrize(
-    "path", ["/analyze", "/classify", "/emotion", "/analyze_batch", "/track", "/feedback"]
+    "path",
+    ["/analyze", "/classify", "/emotion", "/analyze_batch", "/track", "/feedback", *HELP],
 )
 def test_odd_texts(ask, path, text):
     bodies = {
@@ -147,6 +239,15 @@ def test_odd_texts(ask, path, text):
         f'{{"role": "customer", "text": {text}}}]}}',
         "/feedback": f'{{"text": {text}, "context": [{{"role": "agent", "text": {text}}}], '
         '"emotion": {"predicted": "anxious", "right": true}}',
+        "/recommend": f'{{"text": {text}, "slots": {{"product": {text}}}}}',
+        "/recommend/feedback": f'{{"reply_id": {text}, "action": "edited", "sent": {text}}}',
+        "/knowledge/search": f'{{"question": {text}, "products": [{text}]}}',
+        "/answer": f'{{"question": {text}}}',
+        "/graph": f'{{"text": {text}, "wanted": {text}}}',
+        "/inspect": f'{{"turns": [{{"role": "customer", "text": {text}}}, '
+        f'{{"role": "agent", "text": {text}}}]}}',
+        "/route": f'{{"text": {text}, "agents": [{{"id": {text}, "skills": [{text}]}}]}}',
+        "/group": f'{{"messages": [{{"id": "1", "text": {text}}}, {{"id": "2", "text": {text}}}]}}',
     }
     plain = f'{{"text": {text}, "context": [{{"role": "agent", "text": {text}}}]}}'
     response = ask(path, bodies.get(path, plain))
@@ -177,7 +278,7 @@ def test_odd_texts(ask, path, text):
     ],
 )
 def test_odd_json(ask, content):
-    for path in ("/analyze", "/analyze_batch", "/track", "/feedback"):
+    for path in ("/analyze", "/analyze_batch", "/track", "/feedback", *HELP):
         response = ask(path, content.encode())
         assert 400 <= response.status_code < 500, path
         assert response.json()["errors"][0]["reason"]

@@ -48,11 +48,67 @@ def talk(target, main, mode="auto"):
     """Runs `main(client)` in a session with the server; nothing may hang."""
 
     async def run():
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             async with Client(target, mode=mode) as client:
                 return await main(client)
 
     return anyio.run(run)
+
+
+WRITES = {"send_feedback", "say_what_was_sent"}
+MESSAGE = "[mock:category=return_request] 刻字的保温杯能退吗"
+DESK = {
+    "assist_message": {"text": MESSAGE, "context": CHAT[1:2], "deadline_ms": 10000},
+    "recommend_replies": {"text": MESSAGE, "k": 2, "slots": [{"name": "product", "value": "保温杯"}]},
+    "ask_shop_rules": {
+        "question": "return_no_reason",
+        "product": "wok_iron",
+        "facts": [{"name": "used", "value": "true"}],
+    },
+    "inspect_conversation": {"turns": CHAT},
+    "route_message": {"text": MESSAGE, "agents": [{"id": "a", "skills": ["aftersale"]}]},
+    "group_open_messages": {"messages": [{"id": "1", "text": MESSAGE}, {"id": "2", "text": MESSAGE}]},
+}
+KNOWLEDGE = {
+    "search_knowledge": {"question": "保温杯漏水怎么办"},
+    "draft_answer": {"question": "保温杯漏水怎么办"},
+}
+
+
+async def help_with_everything(client, knowledge=True):
+    """Every tool that helps to answer; a service may have no documents."""
+    schemas = {tool.name: tool.output_schema for tool in (await client.list_tools()).tools}
+    answers = {}
+    for name, given in {**DESK, **(KNOWLEDGE if knowledge else {})}.items():
+        found = await client.call_tool(name, given)
+        assert not found.is_error, (name, found.content)
+        jsonschema.validate(found.structured_content, schemas[name])
+        answers[name] = found.structured_content
+    states = {part["part"]: part["state"] for part in answers["assist_message"]["parts"]}
+    assert states.pop("knowledge") == ("done" if knowledge else "off")
+    assert states == dict.fromkeys(("scripts", "graph", "inspection", "routing"), "done")
+    assert [reply["position"] for reply in answers["recommend_replies"]["replies"]] == [1, 2]
+    assert answers["ask_shop_rules"]["known"]["used"] is True
+    assert answers["ask_shop_rules"]["path"]
+    assert len(answers["inspect_conversation"]["dimensions"]) == 4
+    assert answers["route_message"]["decision"]["group_zh"]
+    assert answers["group_open_messages"]["groups"][0]["messages"] == ["1", "2"]
+    if knowledge:
+        assert answers["search_knowledge"]["status"] == "found"
+        assert answers["draft_answer"]["citations"]
+    else:
+        for name, given in KNOWLEDGE.items():
+            refused = await client.call_tool(name, given)
+            assert refused.is_error
+            assert "the knowledge base is empty" in refused.content[0].text
+    reply = answers["recommend_replies"]["replies"][0]
+    verdict = {"reply_id": reply["id"], "action": "accepted"}
+    receipt = await client.call_tool("say_what_was_sent", verdict)
+    assert receipt.structured_content["script"] == reply["script"]
+    wrong = await client.call_tool("recommend_replies", {"text": "a", "slots": [{"name": "size"}]})
+    assert wrong.is_error
+    assert "slots[0]: must be" in wrong.content[0].text
+    return answers
 
 
 async def look_at_everything(client):
@@ -62,7 +118,7 @@ async def look_at_everything(client):
         listed = tools[tool.name]
         assert listed.input_schema == tool.input_schema
         assert listed.description == tool.description
-        assert listed.annotations.read_only_hint is (tool.name != "send_feedback")
+        assert listed.annotations.read_only_hint is (tool.name not in WRITES)
     arguments = {
         "analyze_message": {"text": "多久", "context": CHAT[:2], "top": 5},
         "analyze_batch": {"messages": [{"text": "在吗"}, {"text": "退款多久到"}]},
@@ -101,6 +157,7 @@ def test_over_http(address, mode):
         receipt = await client.call_tool("send_feedback", {"text": "在吗", "emotion": verdict})
         assert receipt.structured_content["replaced"] is False
         assert "alert level 3" in client.instructions
+        await help_with_everything(client)
         return answers
 
     assert talk(f"{address}/mcp", main, mode)["service_info"]["mock"] is True
@@ -231,6 +288,7 @@ def test_over_pipes_asking_a_running_service(address, mode, tmp_path):
         given = {"text": "在吗", "emotion": verdict, "request_id": f"pipe-{mode}"}
         receipt = await client.call_tool("send_feedback", given)
         assert receipt.structured_content == {"id": f"pipe-{mode}", "replaced": False}
+        await help_with_everything(client)
         return answers
 
     answers = talk(command, main, mode)
@@ -298,6 +356,8 @@ def test_over_pipes_with_the_packaged_champions(champions, tmp_path):
         receipt = await client.call_tool("send_feedback", {"text": "在吗", "emotion": verdict})
         assert not receipt.is_error, receipt.content
         assert Path(champions["KEFU_FEEDBACK"]).exists()
+        await help_with_everything(client, knowledge=False)
+        assert (tmp_path / ".kefu" / "replies.sqlite").exists()
 
     talk(command, main)
 

@@ -9,15 +9,28 @@ import sys
 import time
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 
 from data.taxonomy import load_taxonomy
-from serving.client import InvalidRequest, KefuClient, KefuError, NotAllowed, Overloaded, Plan
+from serving.assist_schema import PARTS
+from serving.client import (
+    AsyncKefuClient,
+    InvalidRequest,
+    KefuClient,
+    KefuError,
+    NotAllowed,
+    Overloaded,
+    Plan,
+)
 from serving.demo import CHATS
 from serving.mock import MemoryFeedback, MockEngine, running_mock
+from serving.mock_desk import MockHelper
 from serving.operations import Operations
+from serving.remote import RemoteOperations
 from serving.schema import AnalyzeRequest, FeedbackRequest, TrackRequest
+from serving.tools import TOOLS, call
 
 ROOT = Path(__file__).resolve().parent.parent
 ONCE = Plan(retries=0)
@@ -30,8 +43,16 @@ def feedback():
 
 @pytest.fixture(scope="module")
 def address(feedback):
-    with running_mock(operations=Operations(MockEngine(), feedback)) as found:
+    engine = MockEngine()
+    with running_mock(operations=Operations(engine, feedback, helper=MockHelper(engine))) as found:
         yield found
+
+
+@pytest.fixture
+def patient(address):
+    """For the rooms: the first request opens them."""
+    with KefuClient(address, plan=Plan(timeout=60, total=60, retries=1, base=0.01)) as client:
+        yield client
 
 
 @pytest.fixture
@@ -192,15 +213,126 @@ def snippets(language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_snippets_of_the_docs_run(address, capsys, number):
     code = snippets("python")[number].replace("http://127.0.0.1:3000", address)
     exec(compile(code, f"docs/agents.md, snippet {number}", "exec"), {"__name__": "snippet"})
-    if number == 1:
+    if number == 2:
         good, bad = capsys.readouterr().out.strip().splitlines()
         assert json.loads(good)["model"]["category"] == "mock@1"
         assert "text: is missing" in bad
         assert "message: is not known" in bad
+
+
+def test_every_request_of_the_service_docs_is_answered(address):
+    text = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    requests = re.findall(r"```http\nPOST (\S+)\n(.*?)```", text, re.S)
+    reply = ""
+    for path, body in requests:
+        response = httpx.post(
+            f"{address}{path}",
+            content=body.replace("REPLY", reply).encode(),
+            headers={"Content-Type": "application/json"},
+            timeout=60,
+        )
+        assert response.status_code == 200, (path, response.text)
+        if path == "/recommend":
+            reply = response.json()["replies"][0]["id"]
+        if path == "/assist":
+            assert {part["part"]: part["state"] for part in response.json()["parts"]} == dict.fromkeys(
+                ("scripts", "graph", "routing"), "done"
+            )
+    described = httpx.get(f"{address}/openapi.json").json()["paths"]
+    assert [path for path, _ in requests] == [
+        path
+        for path, methods in described.items()
+        if "help for the agent" in methods.get("post", {}).get("tags", ())
+    ]
+
+
+def test_every_tool_stands_in_the_docs_with_arguments_that_work(address):
+    text = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| `(\{.*\})` \|$", text, re.M)
+    assert sorted(name for name, _ in rows) == sorted(tool.name for tool in TOOLS)
+
+    async def main():
+        async with AsyncKefuClient(address, plan=Plan(timeout=60, total=60)) as client:
+            operations, reply = RemoteOperations(client), ""
+            for name, arguments in rows:
+                found = await call(operations, name, arguments.replace("REPLY", reply))
+                reply = found["replies"][0]["id"] if name == "recommend_replies" else reply
+
+    anyio.run(main)
+
+
+def test_the_docs_name_every_setting_of_the_rooms():
+    text = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    source = "".join(
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("serving/desk.py", "assist/knowledge/intake.py", "assist/knowledge/endpoint.py")
+    )
+    settings = set(re.findall(r"KEFU_[A-Z]+(?:_[A-Z]+)*", source))
+    assert len(settings) > 6
+    assert {name for name in settings if f"`{name}`" not in text} == set()
+
+
+ASKED = "[mock:category=return_request] [mock:emotion=dissatisfied] 刻字的保温杯能退吗，两天了"
+
+
+def test_help_is_the_same_every_time_and_in_every_mock(patient):
+    first = patient.assist(ASKED, [("agent", "您好")])
+    assert [(part.part, part.state, part.took_ms) for part in first.parts] == [
+        (part, "done", 0.0) for part in PARTS
+    ]
+    patient.reply_feedback(first.scripts.replies[0].id, action="rejected")
+    with running_mock() as other, KefuClient(other, plan=patient.plan) as second:
+        assert (
+            second.assist(ASKED, [("agent", "您好")]) == first == patient.assist(ASKED, [("agent", "您好")])
+        )
+        assert second.info()["desk"] == {"mock": True, "open": True}
+        with pytest.raises(InvalidRequest, match="never shown"):
+            second.reply_feedback("mock-0-1", action="accepted")
+        assert second.reply_feedback(first.scripts.replies[0].id, action="accepted").replaced is False
+    assert patient.search_knowledge("双十二活动").at == "2026-11-23"
+
+
+def test_the_rooms_do_not_read_the_wishes(patient):
+    question = "保温杯漏水怎么办"
+    plain = patient.search_knowledge(question)
+    assert patient.search_knowledge(f"[mock:emotion=angry]{question}") == plain
+    wish = "[mock:category=return_request]"
+    asked = patient.ask_shop_rules(f"{wish}刻字保温杯能退吗")
+    assert asked.answer == "no"
+    assert asked.mentions[0].start == len(wish)
+
+
+def test_texts_ask_for_parts_that_are_late(patient):
+    found = patient.assist(
+        f"{ASKED} [mock:late=knowledge] [mock:late=graph]", parts=["knowledge", "graph", "scripts"]
+    )
+    assert {part.part: part.state for part in found.parts} == {
+        "knowledge": "late",
+        "graph": "late",
+        "scripts": "done",
+    }
+    assert (found.knowledge, found.graph) == (None, None)
+    assert found.scripts.replies
+    with pytest.raises(InvalidRequest, match="is no part of /assist; one of scripts"):
+        patient.assist("[mock:late=everything]")
+    with pytest.raises(Overloaded):
+        patient.recommend("[mock:status=503] [mock:times=9]")
+
+
+def test_starting_opens_no_rooms():
+    code = (
+        "import sys; from serving.mock import running_mock; import httpx\n"
+        "with running_mock() as address:\n"
+        "    assert httpx.post(address + '/analyze', json={'text': '在吗'}).status_code == 200\n"
+        "    assert httpx.get(address + '/info').json()['desk'] == {'mock': True, 'open': False}\n"
+        "    heavy = {'serving.desk', 'faiss', 'pyoxigraph', 'onnxruntime'} & set(sys.modules)\n"
+        "    assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_the_docs_and_the_module_list_the_same_wishes():

@@ -219,7 +219,7 @@ def test_turns_can_be_changed_deleted_and_brought_back(page):
 
 def test_examples_are_one_click_away(page):
     count = page.run("document.querySelectorAll('#examples button').length")
-    assert count == 5
+    assert count == 6
     for place in range(count):
         page.window.execute_script(
             "document.querySelectorAll('#examples button')[arguments[0]].click()", place
@@ -284,18 +284,18 @@ def test_a_doubtful_answer_asks_for_a_person(page):
 
 
 def test_a_busy_service_is_asked_again_when_it_said(page):
-    page.say("在吗 [mock:status=503][mock:times=2][mock:retry_after=5]")
+    page.say("在吗 [mock:status=503][mock:times=1][mock:retry_after=5]")
     page.until("!document.getElementById('notice').hidden")
     began = time.monotonic()
     assert page.text("#notice").startswith("服务正忙")
     assert "秒后再试" in page.text("#notice")
-    page.answered("在吗 [mock:status=503][mock:times=2][mock:retry_after=5]")
+    page.answered("在吗 [mock:status=503][mock:times=1][mock:retry_after=5]")
     assert 4 < time.monotonic() - began < 10
     assert page.run("document.getElementById('notice').hidden")
 
 
 def test_too_many_questions_wait_too(page):
-    page.say("在吗 [mock:status=429][mock:times=2][mock:retry_after=1]")
+    page.say("在吗 [mock:status=429][mock:times=1][mock:retry_after=1]")
     page.until("document.getElementById('notice').innerText.startsWith('问得太频繁了')")
     page.until(ANSWERED)
 
@@ -303,17 +303,17 @@ def test_too_many_questions_wait_too(page):
 def test_a_missing_key_is_asked_for_sent_and_kept_in_this_tab_only(page):
     from selenium.webdriver import Keys
 
-    page.say("在吗 [mock:status=401][mock:times=2]")
+    page.say("在吗 [mock:status=401][mock:times=1]")
     page.until("document.getElementById('key-dialog').open")
     page.asked()
     page.find("#key-input").send_keys("k-secret", Keys.ENTER)
-    page.answered("在吗 [mock:status=401][mock:times=2]")
+    page.answered("在吗 [mock:status=401][mock:times=1]")
     sent = [one for one in page.asked() if one["method"] == "POST"]
     assert sent
     assert {one["headers"].get("Authorization") for one in sent} == {"Bearer k-secret"}
     assert page.run("[Object.values(sessionStorage), localStorage.length]") == [["k-secret"], 0]
     assert "k-secret" not in page.run("document.documentElement.outerHTML")
-    page.say("好 [mock:status=401][mock:times=2]")
+    page.say("好 [mock:status=401][mock:times=1]")
     page.until("document.getElementById('notice').innerText.startsWith('密钥不对')")
 
 
@@ -381,7 +381,10 @@ def test_nothing_leaves_the_origin_is_kept_or_logged(page, address):
     asked = page.asked()
     assert {one["url"].removeprefix(address) for one in asked} >= {"/", "/track", "/analyze", "/labels"}
     assert all(one["url"].startswith(address) for one in asked)
-    assert page.window.get_log("browser") == []
+    # A service without rooms refuses /assist once; the browser says so by itself.
+    told = [row["message"] for row in page.window.get_log("browser")]
+    assert [words for words in told if "/assist - Failed to load resource" not in words] == []
+    assert len(told) <= 1
     assert page.run("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
     assert page.run(ROWS) == []
     assert page.run("document.getElementById('draft').value") == ""

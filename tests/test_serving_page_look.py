@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from serving.mock import running_mock
+from serving.mock import MemoryFeedback, MockEngine, running_mock
+from serving.operations import Operations
 from serving.screenshots import browser, show_size, take
 from tests.test_serving_page import ANSWERED, CHAT, TURNS, open_page
 
@@ -43,7 +44,8 @@ CONTRASTS = """(() => {
 
 @pytest.fixture(scope="module")
 def address():
-    with running_mock() as address:
+    """A service without rooms: the page without a desk. The desk's looks: test_serving_page_desk."""
+    with running_mock(operations=Operations(MockEngine(), MemoryFeedback())) as address:
         yield address
 
 

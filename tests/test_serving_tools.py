@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from serving import schema
 from serving.mock import MemoryFeedback, MockEngine
+from serving.mock_desk import MockHelper
 from serving.operations import Operations
 from serving.tools import TOOLS, ToolError, call, definitions
 
@@ -26,6 +27,15 @@ NAMES = [
     "send_feedback",
     "list_categories",
     "service_info",
+    "assist_message",
+    "recommend_replies",
+    "say_what_was_sent",
+    "search_knowledge",
+    "draft_answer",
+    "ask_shop_rules",
+    "inspect_conversation",
+    "route_message",
+    "group_open_messages",
 ]
 # What strict function calling of both vendors takes.
 KEYWORDS = {"type", "properties", "required", "items", "enum", "description", "additionalProperties"}
@@ -44,6 +54,21 @@ FIELDS = [
     "predicted",
     "right",
     "x",
+    "slots",
+    "facts",
+    "name",
+    "value",
+    "conditions",
+    "parts",
+    "question",
+    "product",
+    "agents",
+    "id",
+    "skills",
+    "at",
+    "on",
+    "reply_id",
+    "action",
 ]
 VALUES = st.recursive(
     st.none()
@@ -51,7 +76,7 @@ VALUES = st.recursive(
     | st.integers()
     | st.floats()
     | st.text()
-    | st.sampled_from(["customer", "agent"]),
+    | st.sampled_from(["customer", "agent", "accepted", "opened", "wok_iron", "2026-11-20"]),
     lambda inner: (
         st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=4)
     ),
@@ -61,7 +86,8 @@ VALUES = st.recursive(
 
 @pytest.fixture(scope="module")
 def operations():
-    return Operations(MockEngine(), MemoryFeedback())
+    engine = MockEngine()
+    return Operations(engine, MemoryFeedback(), helper=MockHelper(engine))
 
 
 def use(operations, name, arguments=None):
@@ -124,19 +150,46 @@ def test_limits_are_said_in_words():
     assert schemas()["analyze_message"]["required"] == ["text"]
 
 
+EXAMPLES = {
+    "analyze_batch": {"messages": schema.AnalyzeRequest.model_config["json_schema_extra"]["examples"]},
+    "list_categories": {},
+    "service_info": {},
+    "search_knowledge": {"question": "保温杯漏水怎么办", "kinds": ["故障排除"]},
+    "draft_answer": {"question": "保温杯漏水怎么办", "generate": False},
+    "ask_shop_rules": {
+        "text": "刻字的杯子拆了还能退吗",
+        "facts": [{"name": "opened", "value": "true"}, {"name": "days_since_signed", "value": "3"}],
+    },
+    "group_open_messages": {
+        "messages": [{"id": "1", "text": "什么时候发货"}, {"id": "2", "text": "几时发货"}]
+    },
+}
+
+
+def in_pairs(example, properties):
+    """Dicts of the HTTP examples as the tools want them."""
+    return {
+        name: [{"name": key, "value": item} for key, item in value.items()]
+        if properties[name]["type"] == "array" and isinstance(value, dict)
+        else value
+        for name, value in example.items()
+    }
+
+
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_every_example_fits_its_schema_and_its_answer_too(tool, operations):
     examples = (tool.request.model_config.get("json_schema_extra") or {}).get("examples") or []
-    if tool.name == "analyze_batch":
-        examples = [{"messages": schema.AnalyzeRequest.model_config["json_schema_extra"]["examples"]}]
-    elif tool.name in ("list_categories", "service_info"):
-        examples = [{}]
+    examples = [EXAMPLES[tool.name]] if tool.name in EXAMPLES else examples
     assert examples
     jsonschema.Draft202012Validator.check_schema(tool.output_schema)
     assert "$ref" not in json.dumps(tool.output_schema)
     for example in examples:
-        jsonschema.validate(example, tool.input_schema)
-        answer = use(operations, tool.name, example)
+        given = in_pairs(example, tool.input_schema["properties"])
+        if tool.name == "say_what_was_sent":
+            shown = use(operations, "recommend_replies", {"text": "怎么还没发货"})
+            given["reply_id"] = shown["replies"][0]["id"]
+        jsonschema.validate(given, tool.input_schema)
+        answer = use(operations, tool.name, given)
         jsonschema.validate(answer, tool.output_schema)
         json.dumps(answer)
 

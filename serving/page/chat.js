@@ -121,6 +121,28 @@ export function markWrong(reasons) {
   }
 }
 
+/**
+ * Bring a turn into view and mark words in it until something else is looked at.
+ *
+ * @param {number} start counts characters as Python does: an emoji is one
+ */
+export function showWords(id, start, end) {
+  for (const old of byId("turns").querySelectorAll("mark")) {
+    const bubble = old.parentNode;
+    old.replaceWith(...old.childNodes);
+    bubble.normalize();
+  }
+  const row = byId("turns").querySelector(`[data-id="${id}"]`);
+  const bubble = row?.querySelector("p.bubble");
+  if (!bubble) return;
+  const letters = [...bubble.textContent];
+  const words = (from, to) => letters.slice(from, to).join("");
+  if (end > start) bubble.replaceChildren(words(0, start), h("mark", {}, words(start, end)), words(end));
+  // Only the chat scrolls where it can: on a phone the page goes there too.
+  row.scrollIntoView({ block: "center" });
+  byId("spoken").textContent = `第 ${row.querySelector(".number").textContent} 句：${words(start, end)}`;
+}
+
 export function emotionChip(emotion) {
   const face = faceOf(emotion);
   return h("span", { class: `chip e-${face}` }, icon(face), emotion.zh, h("small", {}, percent(emotion.score)));

@@ -131,7 +131,8 @@ function picker(name, labels, choose, leave) {
   return h("div", { class: "picker" }, input, list, h("p", { class: "soft" }, "这句话隐去个人信息后保存，用来改进模型。"));
 }
 
-function inWords(error) {
+/** Why something was not kept, for the person to read. */
+export function inWords(error) {
   if (!(error instanceof Refused)) return "出了差错";
   if (error.status === 0) return "连不上服务";
   if (error.status === 401) return "需要访问密钥";

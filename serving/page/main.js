@@ -1,7 +1,9 @@
 // The page: what the user does to the chat, and what follows.
 
+import { Adoption } from "./adoption.js";
 import { apiKey } from "./api.js";
 import { drawChat } from "./chat.js";
+import { composer } from "./composer.js";
 import { byId, h } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { parseChat } from "./parse.js";
@@ -13,22 +15,23 @@ let turns = [];
 let editing = null;
 let count = 0;
 
-const draft = byId("draft");
-const role = () => document.querySelector("[name=role]:checked").value;
-const questions = new Questions(current, wantKey);
+const { draft } = composer;
+const adoption = new Adoption({
+  tell: (...words) => questions.desk.replies.tell(...words),
+  toast,
+  changed: () => questions.soon(),
+});
+const questions = new Questions(current, wantKey, {
+  adopt: (reply, text) => adoption.take(reply, text),
+  say: (text) => adoption.put(text),
+});
 
 /** The chat as the service should read it: with the turn being rewritten, and the customer's being typed. */
 function current() {
   const now = turns
-    .map((turn) => (turn.id === editing?.id ? { ...turn, text: editing.text.trim() } : turn))
+    .map((turn) => (turn.id === editing?.id ? { ...turn, text: editing.text.trim(), open: true } : turn))
     .filter((turn) => turn.text);
-  return [...now, ...fresh(draft.value).map((turn, place) => ({ ...turn, id: -1 - place }))];
-}
-
-/** What is typed, as turns: one of the chosen speaker, unless its lines name their speakers. */
-function fresh(text) {
-  const { turns: found, marked } = parseChat(text);
-  return marked || !text.trim() ? found : [{ role: role(), text: text.trim() }];
+  return [...now, ...composer.turns().map((turn, place) => ({ ...turn, id: -1 - place }))];
 }
 
 function change(next, words = "") {
@@ -104,13 +107,9 @@ function inWords(found) {
   return `已读入 ${found.length} 句：客户 ${customer} 句，客服 ${found.length - customer} 句`;
 }
 
-function fit() {
-  draft.style.setProperty("block-size", "auto");
-  draft.style.setProperty("block-size", `${Math.min(draft.scrollHeight + 2, 160)}px`);
-}
-
 draft.addEventListener("input", () => {
-  fit();
+  composer.fit();
+  if (!draft.value.trim()) adoption.drop();
   questions.soon(PAUSE_MS);
 });
 draft.addEventListener("keydown", (event) => {
@@ -131,11 +130,14 @@ document.addEventListener("paste", (event) => {
 });
 byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();
-  const found = fresh(draft.value);
+  const found = composer.turns();
   if (!found.length) return;
-  draft.value = "";
-  fit();
+  if (adoption.gap()) return;
+  const adopted = adoption.taken && found.length === 1 && found[0].role === "agent";
+  composer.write("", adopted ? "customer" : composer.role());
   change([...turns, ...found], found.length > 1 ? inWords(found) : "");
+  if (adopted) adoption.sent(found[0].text);
+  else adoption.drop();
   toNewest();
   draft.focus();
 });
@@ -149,8 +151,9 @@ byId("clear").addEventListener("click", () => {
 byId("examples").append(
   ...EXAMPLES.map(({ name, chat }) =>
     h("button", { type: "button", onclick: () => {
-      draft.value = "";
-      fit();
+      adoption.drop();
+      composer.write("");
+      questions.forget();
       change(parseChat(chat).turns, `示例：${name}`);
       toNewest();
     } }, name),
@@ -181,6 +184,7 @@ new ResizeObserver(([entry]) => {
   if (width && now && now !== width) questions.redraw();
   width = now || width;
 }).observe(byId("panel"));
+byId("tabs").addEventListener("chosen", () => questions.redraw());
 
 if (matchMedia("(hover: hover)").matches) draft.focus({ preventScroll: true });
 // A page that comes back from the browser's memory starts empty.

@@ -21,6 +21,7 @@ export function drawPanel(found, labels) {
   drawWish(analysis.category, found, labels);
   drawMood(analysis.emotion, track, numberOf);
   redrawPanel(found);
+  drawGist(analysis, track);
   drawFoot(analysis.model, found.took);
   const judge = new Feedback(found.request, found.requestId);
   if (drafting) {
@@ -38,7 +39,6 @@ export function drawPanel(found, labels) {
     judge.draw(byId("feedback-category"), "category", analysis.category, categories);
     judge.draw(byId("feedback-emotion"), "emotion", analysis.emotion, labels.emotions);
   }
-  say(analysis, track);
 }
 
 /** What depends on the chat's rows and on the panel's width; the judgement that a person began stays. */
@@ -99,6 +99,16 @@ function drawMood(emotion, track, numberOf) {
   byId("mood-trajectory").replaceChildren(icon(track.trajectory), `${track.trajectory_zh}${since}`);
 }
 
+/** Wish and mood in a line, where their cards stand behind a tab. */
+function drawGist({ category, emotion }, track) {
+  const face = faceOf(emotion);
+  const wish = [h("span", {}, "想要"), h("b", { class: category.abstain ? "unsure" : "" }, category.zh), h("small", {}, percent(category.score))];
+  if (category.abstain) wish.push(h("span", { class: "person" }, icon("person"), "建议人工"));
+  byId("gist-wish").replaceChildren(...wish);
+  byId("gist-mood").className = `gist-mood e-${face}`;
+  byId("gist-mood").replaceChildren(icon(face), h("b", {}, emotion.zh), icon(track.trajectory), h("span", { class: "hidden" }, track.trajectory_zh));
+}
+
 function drawFoot(model, took) {
   const names = [...new Set([model.category, model.emotion])].join(" · ");
   byId("foot").replaceChildren(
@@ -109,10 +119,10 @@ function drawFoot(model, took) {
   );
 }
 
-/** One sentence for screen readers, spoken only when it is another one. */
-function say({ category, emotion }, { alert, trajectory_zh: trajectory }) {
+/** One sentence for screen readers, spoken only when it is another one; `more`: what the desk has. */
+export function say({ category, emotion }, { alert, trajectory_zh: trajectory }, more = "") {
   const level = alert.level ? alert.zh : "无需预警";
   const person = category.abstain ? "，建议人工" : "";
-  const words = `${level}。客户想要：${category.zh}，${percent(category.score)}${person}。情绪：${emotion.zh}，${trajectory}。`;
+  const words = `${level}。客户想要：${category.zh}，${percent(category.score)}${person}。情绪：${emotion.zh}，${trajectory}。${more}`;
   if (byId("spoken").textContent !== words) byId("spoken").textContent = words;
 }

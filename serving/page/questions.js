@@ -1,24 +1,29 @@
 // When to ask the service, about what, and what to do when it does not answer.
 
 import { apiKey, ask, Refused } from "./api.js";
+import { Assistant } from "./assistant.js";
 import { markWrong, tooLong } from "./chat.js";
+import { Desk } from "./desk.js";
 import { clearNotice, showNotice } from "./notice.js";
-import { drawPanel, emptyPanel, redrawPanel } from "./panel.js";
+import { drawPanel, emptyPanel, redrawPanel, say } from "./panel.js";
 
 const MOST_TURNS = 200;
-const CANDIDATES = 4;
 const FIRST_WAIT = 2;
 const LONGEST_WAIT = 30;
 
 /** Keeps the panel true to the chat: the newest question wins, older answers are dropped. */
 export class Questions {
   /**
-   * @param {() => {id: number, role: string, text: string}[]} turns what the chat is now; a negative id: being typed
+   * @param {() => {id: number, role: string, text: string, open?: boolean}[]} turns what the chat is now; a negative
+   *   id: being typed; `open`: being rewritten
    * @param {(refused: boolean) => void} wantKey asks for the API key
+   * @param {{adopt: Function, say: Function}} desk what a reply and a question to the customer do
    */
-  constructor(turns, wantKey) {
+  constructor(turns, wantKey, desk) {
     this.turns = turns;
     this.wantKey = wantKey;
+    this.assistant = new Assistant();
+    this.desk = new Desk(this.assistant.known, { ...desk, again: (room) => this.#retry(room) });
     this.labels = null;
     this.answered = "";
     this.notBefore = 0;
@@ -41,20 +46,27 @@ export class Questions {
     this.soon();
   }
 
+  /** Another chat comes: what was filled in for this one is not for that. */
+  forget() {
+    this.assistant.forget();
+  }
+
   /** Put the newest answer on the chat once more, after that or the page was drawn anew. */
   redraw() {
     if (this.found) redrawPanel(this.found);
   }
 
   async #ask() {
-    const all = this.turns();
+    const all = heardBy(this.turns());
     const asked = all.slice(-MOST_TURNS);
     const last = asked.findLastIndex((turn) => turn.role === "customer");
     if (last < 0) {
       this.found = null;
       this.answered = "";
+      this.assistant.forget();
       clearNotice();
       emptyPanel();
+      this.desk.clear();
       return;
     }
     const wrong = new Map(asked.map((turn) => [turn.id, tooLong(turn)]).filter(([, reason]) => reason));
@@ -64,18 +76,15 @@ export class Questions {
       return;
     }
     const turns = asked.map(({ role, text }) => ({ role, text }));
-    const request = { text: asked[last].text, context: turns.slice(0, last), top: CANDIDATES };
-    const question = JSON.stringify([asked.map((turn) => turn.id), turns]);
+    const unfinished = asked.some((turn) => turn.id < 0 || turn.open);
+    const question = JSON.stringify([asked.map((turn) => turn.id), turns, unfinished]);
     if (question === this.answered) return;
     const mine = new AbortController();
     this.current = mine;
     const began = performance.now();
     document.body.classList.add("asking");
     try {
-      const [tracked, analysed] = await Promise.all([
-        ask("track", { turns }, mine.signal),
-        ask("analyze", request, mine.signal),
-      ]);
+      const read = await this.assistant.read(turns, last, unfinished, mine.signal);
       const took = performance.now() - began;
       this.labels ??= (await ask("labels", null, mine.signal)).answer;
       if (mine.signal.aborted) return;
@@ -83,10 +92,8 @@ export class Questions {
       this.answered = question;
       const first = all.length - asked.length + 1;
       this.found = {
-        analysis: analysed.answer,
-        track: tracked.answer,
-        request: { text: request.text, context: request.context },
-        requestId: analysed.requestId,
+        ...read,
+        request: { text: turns[last].text, context: turns.slice(0, last) },
         asked,
         first,
         last: first + last,
@@ -95,13 +102,25 @@ export class Questions {
       };
       clearNotice();
       if (all.length > asked.length) showNotice(`聊天很长，只分析最近 ${MOST_TURNS} 句`);
-      drawPanel(this.found, this.labels);
+      this.#show();
     } catch (error) {
       if (!mine.signal.aborted) this.#refused(error, asked, last);
     } finally {
       mine.abort();
       if (this.current === mine) document.body.classList.remove("asking");
     }
+  }
+
+  #show() {
+    drawPanel(this.found, this.labels);
+    this.desk.show(this.found, this.labels);
+    say(this.found.analysis, this.found.track, this.desk.spoken());
+  }
+
+  /** Once more, for one room of the desk. */
+  async #retry(room) {
+    await this.assistant.again(room);
+    this.again();
   }
 
   #refused(error, asked, last) {
@@ -127,6 +146,12 @@ export class Questions {
       showNotice(rest.join("；") || `服务不接受（${status}）`);
     }
   }
+}
+
+/** The chat without what an agent is still typing: it changes nothing yet. */
+function heardBy(turns) {
+  const until = turns.findLastIndex((turn) => turn.id >= 0 || turn.role === "customer");
+  return turns.slice(0, until + 1);
 }
 
 /** Errors of single turns by their id, and those of no turn: `turns[2].text`, `context[0].role`, `text`. */

@@ -3,8 +3,8 @@
     python -m benchmarks.inspection --datasets ../shared/datasets --model models/shared/exported
 
 The conversations are those of `jd_sessions_unlabelled.jsonl.gz`: real, without times, so efficiency and kept
-promises are not judged. One process; the emotion model on `--threads` threads. On a busy machine the time of the
-processor tells more than the clock: both are given.
+promises are not judged. One process; the emotion model on `--threads` threads. On a busy machine the
+processor's time tells more than the clock: both are given.
 """
 
 from __future__ import annotations

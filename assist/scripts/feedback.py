@@ -31,6 +31,7 @@ __all__ = [
     "Displayed",
     "FeedbackStore",
     "FeedbackStoreError",
+    "Tally",
     "acceptance",
     "new_request_id",
 ]

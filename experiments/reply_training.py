@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from data.text import normalise
 from experiments.reply_data import Pairs, query_folds
 from experiments.reply_quality import bm25_scores, evaluate
 from experiments.reply_vectors import Vectors, champion_name
+from experiments.tracking import annotate, git_commit, log_file, start_run
 from serving.exported import ExportedModel
 from training.replies import PairRows, RerankConfig, best_threshold, logits_of, train_reranker
 from training.reply_export import export_reranker
@@ -42,6 +43,12 @@ OUTPUT = Path("models/reranker/exported")
 Floats = NDArray[np.floating[Any]]
 _ASSUMED_WEIGHT = 0.3
 _MESSAGES_PER_CATEGORY = 30
+_TRACKED = {
+    "category + cosine + BM25": "without",
+    "reranker on judged and assumed pairs": "alone",
+    "category + cosine + BM25 + 0.3 x reranker on judged and assumed pairs": "served",
+}
+"""Rows of the table that are figures of the run."""
 _HELD = 6
 """Every so-manieth question chooses the weight of the wording view and the threshold."""
 
@@ -215,22 +222,43 @@ def measure_own(own: OwnPairs, config: RerankConfig, folds: int = 5, seed: int =
 def train_and_export(
     exported: Path, encoder: str, output: Path = OUTPUT, own: OwnPairs | None = None, figures: Any = None
 ) -> Path:
-    """Train on all our pairs for the encoder of an exported model, and write the reranker's folder.
+    """Train on all our pairs for the encoder of an exported model, track the run, and write the folder.
 
     Args:
         encoder: name under which the service knows this encoder; the reranker is refused beside another.
         own: read before; read here when None.
         figures: of `measure_own`, for the manifest.
+
+    The run in MLflow keeps the settings, the figures and the exported folder; the manifest names the run.
     """
     own = own or _read_all(exported)
     config = RerankConfig()
+    with start_run("reranker", asdict(config), {"stage": "reranker", "encoder": encoder}) as run:
+        folder = _train(exported, encoder, output, own, config, {"run": run, "measured": figures})
+        annotate(_metrics(own, figures), {"git_commit": git_commit()})
+        for path in sorted(folder.iterdir()):
+            log_file(run, path, "reranker")
+    return folder
+
+
+def _metrics(own: OwnPairs, figures: Any) -> dict[str, float]:
+    found = {"pairs/judged": float(own.judged.sum()), "pairs/assumed": float((~own.judged).sum())}
+    for name, row in (figures or {"methods": {}})["methods"].items():
+        if name in _TRACKED:
+            found |= {f"{_TRACKED[name]}/{figure}": float(row[figure]) for figure in ("f1", "mrr")}
+    return found
+
+
+def _train(
+    exported: Path, encoder: str, output: Path, own: OwnPairs, config: RerankConfig, told: dict[str, Any]
+) -> Path:
     network, threshold = _fit(own.rows(), np.arange(len(own.pairs)), own.judged, config)
     provenance = {
         "encoder": encoder,
         "vectors": champion_name(exported),
         "pairs": {"judged": int(own.judged.sum()), "assumed": int((~own.judged).sum())},
         "wording_weight": float(network.wording_weight),
-        "measured": figures,
+        **told,
     }
     card = (
         "# Reranker of script recommendations\n\nDoes a script answer a message? A head on the sentence "

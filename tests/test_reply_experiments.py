@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,9 @@ from data.text import normalise
 from experiments.reply_data import BEIKE, Pairs, datasets_folder, query_folds, read_beike
 from experiments.reply_policy_simulation import Desk, K, estimates, learning, naive_value
 from experiments.reply_quality import bm25_scores, cross_validate, evaluate, fixed, reciprocal_ranks
+from tests.conftest import script
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -114,3 +120,30 @@ def test_a_naive_rate_is_right_where_showing_is_uniform():
     kinds, items, reward = desk.show(desk.shown_by, 4000, np.random.default_rng(0))
     target = desk.chances(np.array([[0.0, 0.0, 5.0]] * 2))
     assert naive_value(kinds, items, reward, target) == pytest.approx(desk.value(target), abs=0.05)
+
+
+@pytest.mark.slow
+def test_the_reranker_is_tracked_and_served(exported, tmp_path):
+    code = f"""
+import json
+from itertools import islice
+from pathlib import Path
+from assist.scripts.library import load_library
+from assist.scripts.rerank import Reranker
+from data.sources import CORPUS, read_corpus
+from experiments.reply_training import JUDGED, read_own_pairs, train_and_export
+from experiments.tracking import fetch_artifact, run_details
+from serving.exported import ExportedModel
+
+project, exported = Path({str(ROOT)!r}), Path({str(exported)!r})
+Path("few.jsonl").write_text("".join(islice((project / JUDGED).open(encoding="utf-8"), 80)), encoding="utf-8")
+own = read_own_pairs(Path("few.jsonl"), load_library(), read_corpus(CORPUS)[:300], ExportedModel(exported))
+folder = train_and_export(exported, "kefu-category@1", Path("reranker"), own)
+reranker = Reranker(folder)
+run = run_details(json.loads((folder / "manifest.json").read_text())["run"])
+print(json.dumps([reranker.encoder, run.tags["stage"], run.tags["encoder"], run.metrics["pairs/judged"],
+    run.parameters["seed"], fetch_artifact(run.id, "reranker/manifest.json") is not None]))
+"""
+    done = script(code, tmp_path)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert found == ["kefu-category@1", "reranker", "kefu-category@1", 80.0, "7", True]

@@ -99,6 +99,10 @@ def _characters(run: str, start: int, index: Index) -> list[Unit]:
     return units
 
 
+_TURNS = frozenset("没不未别无非莫勿才刚已")
+"""Characters that are never a slip of the pen for another."""
+
+
 def _corrected(
     run: str, start: int, index: Index, readings: dict[str, str], spans: Sequence[tuple[int, int, int]]
 ) -> list[Unit]:
@@ -131,10 +135,14 @@ def _corrected(
 
 
 def _unexplained(run: str, offset: int, window: str, word: str, index: Index) -> bool:
-    """Whether the character that differs is in no pair that the passages know: 烧水|跳闸 is no 烧水壶."""
+    """Whether the character that differs is in no pair that the passages know: 烧水|跳闸 is no 烧水壶; and is
+    none that turns the meaning: 才收到 is no 没收到."""
     if len(window) != len(word):
-        return True
-    place = offset + next(n for n, (a, b) in enumerate(zip(window, word, strict=True)) if a != b)
+        return not (set(window) ^ set(word)) & _TURNS
+    differs = next(n for n, (a, b) in enumerate(zip(window, word, strict=True)) if a != b)
+    if {window[differs], word[differs]} & _TURNS:
+        return False
+    place = offset + differs
     pairs = (run[max(place - 1, 0) : place + 1], run[place : place + 2])
     return not any(len(pair) == 2 and pair in index.postings for pair in pairs)
 

@@ -114,17 +114,17 @@ class Desk:
     """
 
     def __init__(self, shelves: Shelves, predictor: Predictor) -> None:
-        self.shelves, self.encoder = shelves, predictor.model.category
+        self.shelves, self.champion = shelves, predictor.model.category
 
         def embed(texts: Sequence[str]) -> NDArray[np.float32]:
             return embed_with(predictor, texts)
 
         settings = shelves.settings
-        index = _script_index(shelves.library, embed, self.encoder, settings.vectors)
+        index = _script_index(shelves.library, embed, predictor.encoder_id, settings.vectors)
         self.reranker_problem = ""
         reranker = self._reranker(index.width)
         self.recommender = Recommender(shelves.library, embed, reranker, shelves.feedback, index=index)
-        self.knowledge = KnowledgeBase(settings.knowledge, embed=embed, encoder=self.encoder)
+        self.knowledge = KnowledgeBase(settings.knowledge, embed=embed, encoder=predictor.encoder_id)
         self.drafter = Drafter(self.knowledge)
         self.graph, self.triage = shelves.graph, shelves.triage
         self._facts: tuple[tuple[int, date], PassageCheck | None] = ((-1, date.min), None)
@@ -153,7 +153,7 @@ class Desk:
         except BrokenRerankerError as error:
             self.reranker_problem = f"{error}; {mend}"
         else:
-            if found.width == width and found.encoder == self.encoder:
+            if found.width == width and found.encoder == self.champion:
                 return found
             self.reranker_problem = f"{folder}: learnt with {found.encoder or 'another encoder'}; {mend}"
         _log.warning(

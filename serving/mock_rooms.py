@@ -153,7 +153,7 @@ def _desk() -> Desk:
     weakref.finalize(desk, shutil.rmtree, folder, ignore_errors=True)
     index = desk.recommender.index
     desk.recommender = MockRecommender(shelves.library, _hashed, index=index, seed=0)
-    desk.knowledge = MockKnowledge(settings.knowledge, embed=_hashed, encoder=desk.encoder, record=False)
+    desk.knowledge = MockKnowledge(settings.knowledge, embed=_hashed, encoder=desk.champion, record=False)
     desk.drafter = Drafter(desk.knowledge, None)
     desk.knowledge.standing_texts()  # reads the index
     return desk
@@ -180,6 +180,7 @@ class _Hashes:
     """What a desk asks of a predictor: a name and vectors."""
 
     model = SimpleNamespace(category="mock@1")
+    encoder_id = "mock"
 
     def opinions(self, messages: Sequence[tuple[str, Any]]) -> SimpleNamespace:
         return SimpleNamespace(embedding=_hashed([text for text, _ in messages]))

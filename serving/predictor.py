@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,16 @@ class Predictor:
     def device(self) -> str:
         """ "cuda" where the category model runs there, else "cpu"."""
         return self._models["category"][0].device
+
+    @property
+    def encoder_id(self) -> str:
+        """The network that makes the vectors, by its contents: a name can be given twice."""
+        model = self._models["category"][0]
+        digest = hashlib.sha256(model.artefact.encode())
+        for name, content in sorted(model.manifest["files"].items()):
+            if name.endswith((".onnx", ".data")) or "token" in name:
+                digest.update(f"\x1e{name}\x1f{content}".encode())
+        return digest.hexdigest()[:16]
 
     def warm_up(self) -> None:
         """Answer a few messages of several lengths, so that the first caller does not wait."""

@@ -228,6 +228,24 @@ def test_without_knowledge_the_service_says_how_to_get_it(home):
     assert answer["scripts"]["replies"]
 
 
+def test_vectors_belong_to_a_network_not_to_its_name(exported, predictor, home, tmp_path):
+    from serving.desk import Desk, DeskSettings, Shelves
+    from serving.predictor import ModelSource, load_predictor
+
+    shelves = Shelves(DeskSettings(vectors=tmp_path, knowledge=home / "none.sqlite", replies=tmp_path / "r"))
+    first = Desk(shelves, predictor)
+    (kept,) = tmp_path.glob("*.npy")
+    again = load_predictor(ModelSource(exported, "other@9"), ModelSource(exported, "other@9"), threads=1)
+    assert again.encoder_id == predictor.encoder_id
+    Desk(shelves, again)
+    assert list(tmp_path.glob("*.npy")) == [kept], "the same network, whatever its name"
+    model = again._models["category"][0]
+    model.manifest["files"]["model.onnx"] = "0" * 64
+    Desk(shelves, again)
+    assert len(list(tmp_path.glob("*.npy"))) == 2, "another network, whatever its name"
+    assert first.recommender.index.width == 32
+
+
 def test_a_wrong_library_stops_the_service_with_file_and_line(home, tmp_path):
     from serving.desk import DeskSettings, Shelves
     from serving.operations import DeskError

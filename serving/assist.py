@@ -309,13 +309,14 @@ def _conditions(known: Mapping[str, bool | float], told: Sequence[str] | None) -
     """What is known of the order: from the desk, and from what the customer said; the desk's word counts."""
     found = list(told or ())
     days = known.get("days_since_signed")
+    exception = known.get("custom_made") is True  # for which the ordinary period does not count
     said = {
         "opened": known.get("opened") is True,
         "unopened": known.get("opened") is False,
-        "custom_made": known.get("custom_made") is True,
+        "custom_made": exception,
         "remote_area": known.get("remote_area") is True,
         "signed": days is not None,
-        "within_7_days": days is not None and days <= 7,
+        "within_7_days": days is not None and days <= 7 and not exception,
         "over_7_days": days is not None and days > 7,
     }
     for name, holds in said.items():

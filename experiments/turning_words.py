@@ -19,16 +19,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from assist.reports.intervals import newcombe
 from data.phrases import count_phrases
 from data.text import normalise
 from experiments.agent_manners import MANNERS, Reply
 from experiments.emotion_reader import HEATED, ReadChat
 from experiments.emotion_report import FEWEST
 
-__all__ = ["OUTCOMES", "Effect", "manner_effects", "newcombe", "phrase_effects", "replies_of"]
+__all__ = ["OUTCOMES", "Effect", "manner_effects", "phrase_effects", "replies_of"]
 
 FALSE_DISCOVERIES = 0.1
-_Z = 1.959964
 Outcome = Literal["calmed", "heated"]
 OUTCOMES: tuple[Outcome, Outcome] = ("calmed", "heated")
 Shows = Callable[[Reply], bool]
@@ -109,25 +109,6 @@ def phrase_effects(read: Sequence[ReadChat], outcome: Outcome, longest: int = 5)
         if len({replies[row].chat for row in rows}) >= FEWEST:
             words[frozenset(rows)] = word  # longer ones come later and replace their parts
     return _effects(replies, [(word, word, _holds(word)) for word in words.values()], outcome)
-
-
-def newcombe(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """95 % interval of the difference of two proportions (p, n): Newcombe's hybrid score interval.
-
-    R. G. Newcombe, "Interval Estimation for the Difference between Independent Proportions", Statistics in
-    Medicine 17, 1998, method 10. Numbers may be effective ones, with fractions.
-    """
-    (p, n), (q, m) = one, other
-    (low_p, high_p), (low_q, high_q) = _wilson(p, n), _wilson(q, m)
-    down = math.hypot(p - low_p, high_q - q)
-    up = math.hypot(high_p - p, q - low_q)
-    return p - q - down, p - q + up
-
-
-def _wilson(p: float, n: float) -> tuple[float, float]:
-    centre, scale = p + _Z**2 / (2 * n), 1 + _Z**2 / n
-    reach = _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n * n))
-    return (centre - reach) / scale, (centre + reach) / scale
 
 
 def _holds(word: str) -> Shows:

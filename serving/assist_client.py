@@ -6,6 +6,7 @@ those of `serving/assist_schema.py` and `assist/*/schema.py`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TypeVar, Unpack
 
@@ -49,11 +50,12 @@ __all__ = ["AsyncHelp", "Help"]
 Answer = TypeVar("Answer")
 
 
-class Help:
+class Help(ABC):
     """The methods of `KefuClient` that help an agent."""
 
+    @abstractmethod
     def _run(self, call: Call[Answer], once: bool = False) -> Answer:
-        raise NotImplementedError
+        """Send a call and read its answer."""
 
     def assist(
         self,
@@ -121,11 +123,12 @@ class Help:
         return self._run(group_call(messages, options))
 
 
-class AsyncHelp:
+class AsyncHelp(ABC):
     """The same methods for `AsyncKefuClient`, to be awaited."""
 
+    @abstractmethod
     async def _run(self, call: Call[Answer], once: bool = False) -> Answer:
-        raise NotImplementedError
+        """Send a call and read its answer."""
 
     async def assist(
         self,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from assist.graph.schema import GraphResponse
 from assist.inspection.schema import Inspection
 from assist.knowledge.schema import KnowledgeSearchResponse
 from assist.routing.schema import AgentState, QueuedChat, RouteDecision, SignalResponse
 from assist.scripts.schema import RecommendResponse
-from serving.schema import MAX_CONTEXT, MAX_TEXT, Analysis, ContextTurn, TrackResponse
+from serving.schema import MAX_CONTEXT, Analysis, ContextTurn, MessageText, TrackResponse
 
 __all__ = [
     "PARTS",
@@ -48,7 +48,7 @@ class AssistRequest(BaseModel):
             ]
         },
     )
-    text: str = Field(max_length=MAX_TEXT)
+    text: MessageText
     context: list[ContextTurn] = Field(default_factory=list, max_length=MAX_CONTEXT)
     parts: list[Part] = Field(default_factory=lambda: list(PARTS), min_length=1, max_length=len(PARTS))
     """Which help is wanted; all when left out."""
@@ -67,13 +67,6 @@ class AssistRequest(BaseModel):
     """What the desk knows for the slots of scripts: name to value."""
     deadline_ms: int = Field(default=1500, ge=10, le=10000)
     """Milliseconds after the encoder's pass after which parts that are not done are left out and named."""
-
-    @field_validator("text")
-    @classmethod
-    def _not_blank(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must not be empty")
-        return value
 
 
 class TimedTurn(ContextTurn):
@@ -103,7 +96,7 @@ class RoutingRequest(BaseModel):
             ]
         },
     )
-    text: str = Field(max_length=MAX_TEXT)
+    text: MessageText
     context: list[TimedTurn] = Field(default_factory=list, max_length=MAX_CONTEXT)
     agents: list[AgentState] = Field(default_factory=list, max_length=2000)
     """Without any, group, priority and signals are answered and nobody is chosen."""
@@ -117,13 +110,6 @@ class RoutingRequest(BaseModel):
     """How an agent is chosen; None takes the configured way."""
     queue: list[QueuedChat] = Field(default_factory=list, max_length=10_000)
     """Chats that wait already."""
-
-    @field_validator("text")
-    @classmethod
-    def _not_blank(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must not be empty")
-        return value
 
 
 class Routing(BaseModel):

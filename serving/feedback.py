@@ -21,7 +21,7 @@ from pathlib import Path
 from data.example import Turn
 from data.pii import mask
 from data.taxonomy import TASKS, Taxonomy
-from serving.feedback_file import FeedbackStoreError, reading, writing
+from serving.feedback_file import FEEDBACK_FILE, FeedbackStoreError
 from serving.schema import FeedbackReceipt, FeedbackRequest, Verdict
 
 __all__ = ["DEFAULT_PATH", "Feedback", "FeedbackStore", "FeedbackStoreError", "Judgement", "default_path"]
@@ -101,7 +101,7 @@ class FeedbackStore:
             int(any(one is not None and not one.right for one in judged.values())),
             None if feedback.by is None else mask(feedback.by),
         )
-        with writing(self.path) as connection:
+        with FEEDBACK_FILE.writing(self.path) as connection:
             earlier = None
             if feedback.request_id is not None:
                 earlier = connection.execute(
@@ -125,7 +125,7 @@ class FeedbackStore:
         Raises:
             FeedbackStoreError: the file cannot be read.
         """
-        with reading(self.path) as connection:
+        with FEEDBACK_FILE.reading(self.path) as connection:
             if connection is None:
                 return []
             rows = connection.execute(
@@ -160,7 +160,7 @@ class FeedbackStore:
         Raises:
             FeedbackStoreError: nothing was noted; do it again.
         """
-        with writing(self.path) as connection:
+        with FEEDBACK_FILE.writing(self.path) as connection:
             before = connection.total_changes
             connection.executemany(
                 "UPDATE feedback SET taken = ?, taken_to = ? WHERE number = ? AND taken IS NULL",
@@ -170,7 +170,7 @@ class FeedbackStore:
 
     def counts(self) -> dict[str, int]:
         """How many are `pending`, how many `taken`, and of all how many found a label `wrong`."""
-        with reading(self.path) as connection:
+        with FEEDBACK_FILE.reading(self.path) as connection:
             if connection is None:
                 return {"pending": 0, "taken": 0, "wrong": 0}
             every, taken, wrong = connection.execute(

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from data.taxonomy import Taxonomy, group_name
 
@@ -32,6 +40,7 @@ __all__ = [
     "FeedbackReceipt",
     "FeedbackRequest",
     "Labels",
+    "MessageText",
     "ModelAnswer",
     "StandingAlert",
     "TopLabel",
@@ -53,6 +62,16 @@ MAX_TOP = 10
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+MessageText = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
+"""The text of a customer's message."""
 
 
 class ContextTurn(_Strict):
@@ -80,17 +99,10 @@ class AnalyzeRequest(_Strict):
             ]
         },
     )
-    text: str = Field(max_length=MAX_TEXT)
+    text: MessageText
     context: list[ContextTurn] = Field(default_factory=list, max_length=MAX_CONTEXT)
     top: int = Field(default=3, ge=1, le=MAX_TOP)
     """How many candidate categories to answer, best first."""
-
-    @field_validator("text")
-    @classmethod
-    def _not_blank(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must not be empty")
-        return value
 
 
 class AnalyzeBatchRequest(_Strict):
@@ -277,7 +289,7 @@ class FeedbackRequest(_Strict):
             ]
         },
     )
-    text: str = Field(max_length=MAX_TEXT)
+    text: MessageText
     context: list[ContextTurn] = Field(default_factory=list, max_length=MAX_CONTEXT)
     category: Verdict | None = None
     emotion: Verdict | None = None
@@ -285,13 +297,6 @@ class FeedbackRequest(_Strict):
     """Of the answer that is judged (header X-Request-ID); repeated feedback on it replaces the earlier."""
     by: str | None = Field(default=None, max_length=64)
     """Who says so: a pseudonym, never a name."""
-
-    @field_validator("text")
-    @classmethod
-    def _not_blank(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must not be empty")
-        return value
 
     @model_validator(mode="after")
     def _something_said(self) -> FeedbackRequest:

@@ -14,7 +14,7 @@ from experiments.emotion_page import write_emotion_report
 from experiments.emotion_pictures import draw_causes, draw_chat, draw_effects
 from experiments.emotion_reader import as_labelled, find_chat, read_emotions
 from experiments.emotion_report import FEWEST, emotion_report
-from experiments.turning_words import manner_effects, newcombe, phrase_effects, replies_of
+from experiments.turning_words import manner_effects, phrase_effects, replies_of
 
 MORNING = datetime.fromisoformat("2026-11-05T09:00:00+08:00")
 
@@ -193,13 +193,6 @@ def test_alike_replies_of_one_chat_count_for_fewer(labelled):
         width[name] = (effect.high - effect.low, effect.replies, effect.chats)
     assert width["again"][1] >= width["once"][1]
     assert width["again"][0] > width["once"][0]
-
-
-def test_newcombe_gives_the_published_intervals():
-    """Newcombe (1998), table II, method 10."""
-    assert newcombe((56 / 70, 70), (48 / 80, 80)) == pytest.approx((0.0524, 0.3339), abs=1e-4)
-    assert newcombe((9 / 10, 10), (3 / 10, 10)) == pytest.approx((0.1705, 0.8090), abs=1e-4)
-    assert newcombe((0.0, 10), (0.0, 20)) == pytest.approx((-0.1611, 0.2775), abs=1e-4)
 
 
 @pytest.mark.parametrize(

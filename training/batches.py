@@ -14,7 +14,7 @@ from data.encoding import InputEncoder
 from data.example import Example
 from data.taxonomy import LabelMap
 
-__all__ = ["Collator", "LengthGroupedSampler", "make_loader", "mask_numbers"]
+__all__ = ["Collator", "LengthGroupedSampler", "RowNumbers", "make_loader", "mask_numbers"]
 
 _AMOUNT = re.compile(r"(?<![\d.])\d+(?:\.\d+)?(?=\s*(?:块|元|¥|rmb))|(?<=[¥￥])\d+(?:\.\d+)?", re.I)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -62,7 +62,9 @@ class LengthGroupedSampler(Sampler[list[int]]):
         return [order[start : start + self.batch_size].tolist() for start in starts]
 
 
-class _Rows(Dataset[int]):
+class RowNumbers(Dataset[int]):
+    """The numbers 0 to `count`: samplers choose them, collators make tensors of them."""
+
     def __init__(self, count: int) -> None:
         self.count = count
 
@@ -114,4 +116,4 @@ def make_loader(collator: Collator, batch_size: int, shuffle: bool, seed: int) -
     messages = [(example.text, example.context) for example in collator.examples]
     lengths = [len(item.ids) for item in collator.encoder.encode(messages)]
     sampler = LengthGroupedSampler(lengths, batch_size, shuffle, seed)
-    return DataLoader(_Rows(len(messages)), batch_sampler=sampler, collate_fn=collator)
+    return DataLoader(RowNumbers(len(messages)), batch_sampler=sampler, collate_fn=collator)

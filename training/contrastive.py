@@ -20,12 +20,13 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from data.encoding import InputEncoder
 from data.example import Example
 from data.split import Snapshot
 from training.baselines import embeddings, set_heads
+from training.batches import RowNumbers
 from training.config import TrainConfig, TrainingConfig
 from training.network import ChatNetwork
 from training.train import TrainResult, build_network, pick_precision, training_texts
@@ -151,17 +152,6 @@ class ContrastiveModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class _Entries(Dataset[int]):
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
 def _loader(
     chosen: dict[str, list[Example]], encoder: InputEncoder, batch_size: int, seed: int
 ) -> DataLoader[int]:
@@ -179,7 +169,7 @@ def _loader(
 
     labels = {task: [getattr(row, task) for row in rows] for task, rows in chosen.items()}
     sampler = GroupSampler(labels, batch_size, seed)
-    return DataLoader(_Entries(len(entries)), batch_sampler=sampler, collate_fn=collate)
+    return DataLoader(RowNumbers(len(entries)), batch_sampler=sampler, collate_fn=collate)
 
 
 def train_few_shot(

@@ -22,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from data.reply_features import EXTRAS, PairView, Side
+from training.batches import RowNumbers
 
 __all__ = [
     "PairRows",
@@ -168,17 +169,6 @@ class ReplyModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class _Numbers(Dataset[int]):
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
 class _Collator:
     """Makes tensors of pair numbers; what a pair's wording gives is computed once."""
 
@@ -215,7 +205,7 @@ def _fit_view(network: ReplyNetwork, view: str, collator: _Collator, config: Rer
     """Train one view; returns its own bias."""
     epochs = config.wording_epochs if view == "wording" else config.epochs
     loader: DataLoader[int] = DataLoader(
-        _Numbers(len(collator.rows)),
+        RowNumbers(len(collator.rows)),
         batch_size=config.batch_size,
         shuffle=True,
         collate_fn=collator,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assist.knowledge.documents import Document
-from assist.knowledge.file import reading, writing
+from assist.knowledge.file import KNOWLEDGE_FILE
 from data.pii import mask
 
 __all__ = ["KnowledgeStore", "Stored", "Unanswered", "Used", "today"]
@@ -91,7 +91,7 @@ class KnowledgeStore:
 
     def generation(self) -> int:
         """A number that grows with every change of documents; -1 where there is no file yet."""
-        with reading(self.path) as connection:
+        with KNOWLEDGE_FILE.reading(self.path) as connection:
             if connection is None:
                 return -1
             return int(connection.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()[0])
@@ -111,7 +111,7 @@ class KnowledgeStore:
         Raises:
             KnowledgeStoreError: nothing was stored.
         """
-        with writing(self.path) as connection:
+        with KNOWLEDGE_FILE.writing(self.path) as connection:
             known = connection.execute(
                 "SELECT version, sha256, valid_from, counts_from FROM version WHERE document = ?",
                 (document.id,),
@@ -177,7 +177,7 @@ class KnowledgeStore:
             Ids of the documents withdrawn now.
         """
         kept = set(keep)
-        with writing(self.path) as connection:
+        with KNOWLEDGE_FILE.writing(self.path) as connection:
             rows = connection.execute("SELECT id FROM document WHERE withdrawn_on IS NULL").fetchall()
             gone = sorted(identity for (identity,) in rows if identity not in kept)
             connection.executemany(
@@ -190,7 +190,7 @@ class KnowledgeStore:
 
     def passages(self) -> list[Stored]:
         """Every passage of every version, in the order of import."""
-        with reading(self.path) as connection:
+        with KNOWLEDGE_FILE.reading(self.path) as connection:
             if connection is None:
                 return []
             rows = connection.execute(
@@ -220,7 +220,7 @@ class KnowledgeStore:
 
     def vectors(self, encoder: str) -> dict[int, NDArray[np.float32]]:
         """Passage number -> unit vector, as stored for this encoder."""
-        with reading(self.path) as connection:
+        with KNOWLEDGE_FILE.reading(self.path) as connection:
             if connection is None:
                 return {}
             rows = connection.execute("SELECT passage, vector FROM vector WHERE encoder = ?", (encoder,))
@@ -232,13 +232,13 @@ class KnowledgeStore:
             (number, encoder, row.astype("<f4").tobytes())
             for number, row in zip(numbers, np.asarray(vectors), strict=True)
         ]
-        with writing(self.path) as connection:
+        with KNOWLEDGE_FILE.writing(self.path) as connection:
             connection.executemany("INSERT OR REPLACE INTO vector VALUES (?, ?, ?)", rows)
 
     def count(self, sections: Iterable[tuple[str, str]], *, answered: bool) -> None:
         """Note that these (document, section) were shown, or that a draft rested on them."""
         column = "answered" if answered else "shown"
-        with writing(self.path, durable=False) as connection:
+        with KNOWLEDGE_FILE.writing(self.path, durable=False) as connection:
             connection.executemany(
                 f"INSERT INTO usage (document, section, {column}, last) VALUES (?, ?, 1, ?) "
                 "ON CONFLICT (document, section) "
@@ -248,7 +248,7 @@ class KnowledgeStore:
 
     def usage(self) -> list[Used]:
         """Sections by use, the most used first."""
-        with reading(self.path) as connection:
+        with KNOWLEDGE_FILE.reading(self.path) as connection:
             if connection is None:
                 return []
             rows = connection.execute(
@@ -266,7 +266,7 @@ class KnowledgeStore:
             best: highest score of a passage.
         """
         now = _now()
-        with writing(self.path) as connection:
+        with KNOWLEDGE_FILE.writing(self.path) as connection:
             connection.execute(
                 "INSERT INTO unanswered VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT (same) DO UPDATE SET "
                 "count = count + 1, last = excluded.last, best = max(best, excluded.best)",
@@ -275,7 +275,7 @@ class KnowledgeStore:
 
     def unanswered(self, limit: int = 100) -> list[Unanswered]:
         """Questions that nobody could answer: the most frequent first, then the latest."""
-        with reading(self.path) as connection:
+        with KNOWLEDGE_FILE.reading(self.path) as connection:
             if connection is None:
                 return []
             rows = connection.execute(
@@ -287,7 +287,7 @@ class KnowledgeStore:
 
     def settle(self, question: str) -> bool:
         """Take a question off the list, because a document answers it now."""
-        with writing(self.path) as connection:
+        with KNOWLEDGE_FILE.writing(self.path) as connection:
             return connection.execute("DELETE FROM unanswered WHERE question = ?", (question,)).rowcount > 0
 
 

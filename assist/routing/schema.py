@@ -16,7 +16,6 @@ __all__ = [
     "OpenMessage",
     "Priority",
     "QueuedChat",
-    "RouteCall",
     "RouteDecision",
     "RouteRequest",
     "RouteTurn",
@@ -102,13 +101,6 @@ class RouteRequest(_Strict):
     """The chat so far, oldest first: the background of the handing over."""
     queue: list[QueuedChat] = Field(default_factory=list, max_length=10_000)
     """Chats that wait already, in any order."""
-
-
-class RouteCall(_Strict):
-    """A chat together with the agents' states, as one request."""
-
-    chat: RouteRequest
-    agents: list[AgentState] = Field(max_length=2000)
 
 
 class Priority(_Answer):

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from assist.scripts.schema import ReplyFeedback, ReplyFeedbackReceipt
 from data.pii import mask
+from data.sqlite_file import SqliteFile
 
 __all__ = [
     "EXAMINED",
@@ -42,8 +41,6 @@ assumption."""
 MOST_WEIGHT = 10.0
 """Largest inverse propensity that a display counts by."""
 REWARD = {"accepted": 1.0, "edited": 0.5, "rejected": 0.0}
-_BUSY_SECONDS = 10.0
-_VERSION = 1
 _SCHEMA = (
     """CREATE TABLE answers (
         request_id TEXT PRIMARY KEY, at TEXT NOT NULL, text TEXT NOT NULL, category TEXT NOT NULL,
@@ -65,6 +62,16 @@ _SCHEMA = (
 
 class FeedbackStoreError(OSError):
     """The store cannot be read or written; the message names the file and the mend."""
+
+
+_FILE = SqliteFile(
+    _SCHEMA,
+    version=1,
+    error=FeedbackStoreError,
+    holds="store of replies",
+    again="try again",
+    elsewhere="set KEFU_REPLIES to another file",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,7 @@ class FeedbackStore:
             FeedbackStoreError: nothing was written.
         """
         pool = json.dumps([[one.script, round(one.base, 4), round(one.score, 4)] for one in answer.pool])
-        with self._writing(durable=False) as connection:
+        with _FILE.writing(self.path, durable=False) as connection:
             connection.execute(
                 "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -198,7 +205,7 @@ class FeedbackStore:
             ValueError: the reply was never shown.
             FeedbackStoreError: nothing was stored.
         """
-        with self._writing(durable=True) as connection:
+        with _FILE.writing(self.path, durable=True) as connection:
             row = connection.execute(
                 "SELECT request_id, place, script, propensity, action FROM displays WHERE reply_id = ?",
                 (feedback.reply_id,),
@@ -244,7 +251,7 @@ class FeedbackStore:
     def tallies(self) -> dict[str, Tally]:
         """Evidence by script, corrected for where and how probably it was shown."""
         sums: dict[str, list[float]] = {}
-        with self._reading() as connection:
+        with _FILE.reading(self.path) as connection:
             if connection is None:
                 return {}
             rows = connection.execute(
@@ -281,7 +288,7 @@ class FeedbackStore:
 
     def answers(self, judged: bool = True) -> Iterator[Answer]:
         """Logged answers, oldest first; with `judged` those on which somebody said something."""
-        with self._reading() as connection:
+        with _FILE.reading(self.path) as connection:
             if connection is None:
                 return
             where = (
@@ -309,65 +316,6 @@ class FeedbackStore:
                     tuple(Candidate(*one) for one in json.loads(pool)),
                     tuple(Displayed(*one) for one in shown.fetchall()),
                 )
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        if not self.path.exists():
-            yield None
-            return
-        with self._connected() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self, durable: bool) -> Iterator[sqlite3.Connection]:
-        with self._connected() as connection:
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        connection = None
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-            _prepare(connection, self.path)
-            yield connection
-        except sqlite3.Error as error:
-            raise FeedbackStoreError(
-                f"{self.path}: cannot be used ({error}); make room on the disk, allow this user to write "
-                "there, or name another file"
-            ) from error
-        finally:
-            if connection is not None:
-                connection.close()  # rolls back what was not committed
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == _VERSION:
-        return
-    if version:
-        raise FeedbackStoreError(
-            f"{path}: is of version {version}, this program writes {_VERSION}; name another file"
-        )
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        # The change to the write-ahead log does not wait for others who make the same file just now.
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-    connection.execute("BEGIN IMMEDIATE")
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    connection.execute("COMMIT")
 
 
 def new_request_id() -> str:

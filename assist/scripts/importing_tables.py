@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ENCODINGS", "FORMATS", "MAX_BYTES", "MAX_ROWS", "Row", "TableFile", "read_table"]
+__all__ = ["ENCODINGS", "MAX_BYTES", "MAX_ROWS", "Row", "TableFile", "read_table"]
 
-FORMATS = ("csv", "xlsx", "jsonl")
 ENCODINGS = ("utf-8", "utf-8-sig", "gb18030", "utf-16")
 MAX_BYTES = 50_000_000
 MAX_UNPACKED = 400_000_000

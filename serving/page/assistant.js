@@ -7,8 +7,7 @@ const CANDIDATES = 4;
 const REPLIES = 3;
 const PATIENT_MS = 10_000;
 /** Answers that mean: this service has no such room. A service that is only busy says when to come back. */
-const absent = (error) =>
-  error instanceof Refused && ([404, 405, 501].includes(error.status) || (error.status === 503 && error.retryAfter === null));
+const absent = (error) => error instanceof Refused && [404, 405, 501].includes(error.status);
 
 /** Asks `/assist`; where there is none, `/track` and `/analyze`, and the page is what it was without a desk. */
 export class Assistant {

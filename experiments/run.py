@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
+from data.arrow_rows import column
 from data.example import Example
 from data.files import sha256_file
 from data.split import load_snapshot
@@ -56,7 +57,7 @@ def train_stage(
     """
     snapshot = load_snapshot(snapshot_folder)
     rows = {name: len(examples) for name, examples in snapshot.splits.items()}
-    authors = sorted({row.author for row in snapshot.splits["train"]})
+    authors = sorted(set(column(snapshot.splits["train"], "author")))
     tags = {
         "model": model,
         "method": config.method,
@@ -155,7 +156,7 @@ def recorded_run(exported: Path) -> str | None:
 
 
 def task_reports(
-    model: ExportedModel, rows: list[Example], full: dict[str, NDArray[np.float32]] | None = None
+    model: ExportedModel, rows: Sequence[Example], full: dict[str, NDArray[np.float32]] | None = None
 ) -> list[TaskReport]:
     """The figures of each of the model's tasks on any labelled rows.
 
@@ -172,7 +173,7 @@ def task_reports(
 
 
 def _without_context(
-    model: ExportedModel, rows: list[Example], full: dict[str, NDArray[np.float32]]
+    model: ExportedModel, rows: Sequence[Example], full: dict[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float32]]:
     in_context = [index for index, row in enumerate(rows) if row.context]
     alone = {task: values.copy() for task, values in full.items()}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data.arrow_rows import column
 from data.example import Example
 from data.taxonomy import LabelMap
 from training.config import TrainConfig
@@ -24,7 +25,7 @@ MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 def class_weights(examples: Sequence[Example], task: str, labels: LabelMap, power: float) -> Tensor:
     """Weights (1 / frequency) ** power with mean 1 over the examples; float32 [labels]."""
-    counts = Counter(getattr(example, task) for example in examples)
+    counts = Counter(column(examples, task))
     frequency = torch.tensor([float(max(counts[label], 1)) for label in labels.labels])
     weights = frequency.pow(-power)
     return weights * frequency.sum() / (weights * frequency).sum()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,15 @@ def pick_precision(config: str, accelerator: str) -> Any:
     return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
 
 
-def training_texts(rows: Sequence[Example]) -> list[str]:
+def training_texts(rows: Sequence[Example]) -> Iterable[str]:
     """Normalised messages and turns of training rows: what the vocabulary must know."""
-    texts = [normalise(row.text) for row in rows]
-    return texts + [normalise(turn.text) for row in rows for turn in row.context]
+    for row in rows:
+        yield normalise(row.text)
+        yield from (normalise(turn.text) for turn in row.context)
 
 
 def build_network(
-    config: TrainingConfig, texts: Sequence[str], label_maps: dict[str, LabelMap]
+    config: TrainingConfig, texts: Iterable[str], label_maps: dict[str, LabelMap]
 ) -> tuple[ChatNetwork, InputEncoder]:
     """A fresh network and its input encoder; `texts` are normalised training texts."""
     settings = config.backbone

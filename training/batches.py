@@ -52,16 +52,28 @@ class LengthGroupedSampler(Sampler[list[int]]):
     Deterministic in `seed` and the epoch, so that a resumed run sees what it would have seen. Keeps
     numbers only, some 20 bytes a row. Among several processes (`torch.distributed`) each takes its
     share of every batch, so `batch_size` is that of all together and a step means the same.
+
+    Args:
+        lengths: of each row, in tokens.
+        reshuffle: let Lightning tell the epoch, so that each has another order; else all have that of epoch 0.
     """
 
     def __init__(
-        self, lengths: Sequence[int] | NDArray[np.integer], batch_size: int, shuffle: bool, seed: int
+        self,
+        lengths: Sequence[int] | NDArray[np.integer],
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        reshuffle: bool = False,
     ) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size, self.shuffle, self.seed, self.epoch = batch_size, shuffle, seed, 0
+        if reshuffle:
+            # Lightning tells the epoch to a loader's sampler, and of a batch sampler to the one within it.
+            self.sampler = self
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
+        """Called by Lightning at the start of each epoch, if `reshuffle` is on."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -137,7 +149,9 @@ def _indices(examples: Sequence[Example], task: str, labels: LabelMap) -> NDArra
     return np.fromiter((index[label] for label in column(examples, task)), np.int32, len(examples))
 
 
-def make_loader(collator: Collator, batch_size: int, shuffle: bool, seed: int) -> DataLoader[int]:
+def make_loader(
+    collator: Collator, batch_size: int, shuffle: bool, seed: int, reshuffle: bool = False
+) -> DataLoader[int]:
     """A loader of length-grouped batches over the collator's examples, which may stay on disk."""
     lengths = np.zeros(len(collator.examples), np.int32)
     start = 0
@@ -145,5 +159,5 @@ def make_loader(collator: Collator, batch_size: int, shuffle: bool, seed: int) -
         encoded = collator.encoder.encode([(example.text, example.context) for example in block])
         lengths[start : start + len(block)] = [len(item.ids) for item in encoded]
         start += len(block)
-    sampler = LengthGroupedSampler(lengths, batch_size, shuffle, seed)
+    sampler = LengthGroupedSampler(lengths, batch_size, shuffle, seed, reshuffle)
     return DataLoader(_Rows(len(lengths)), batch_sampler=sampler, collate_fn=collator)

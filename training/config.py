@@ -16,6 +16,7 @@ import yaml
 
 from data.encoding import InputLimits
 from data.taxonomy import TASKS
+from training.recipe import RecipeConfig
 
 __all__ = [
     "METHODS",
@@ -217,6 +218,7 @@ class TrainingConfig:
     artefacts: ArtefactConfig = field(default_factory=ArtefactConfig)
     method: str = "fine_tune"
     """One of `METHODS`."""
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
 
     def __post_init__(self) -> None:
         _require(self.method in METHODS, "method", f"{self.method!r} is not one of {METHODS}")
@@ -225,6 +227,8 @@ class TrainingConfig:
             _require(buckets > 0, "train.ngram_buckets", "must be positive: tfidf reads nothing else")
         elif self.method != "fine_tune":
             _require(buckets == 0, "train.ngram_buckets", f"must be 0: {self.method} reads the encoder alone")
+        fine_tuned = self.method == "fine_tune" or self.recipe.plain
+        _require(fine_tuned, "recipe", f"is of method fine_tune; leave it out for {self.method}")
         _require(bool(self.tasks), "tasks", f"name at least one of {TASKS}")
         for task in self.tasks:
             _require(task in TASKS, "tasks", f"{task!r} is not one of {TASKS}")
@@ -236,7 +240,10 @@ class TrainingConfig:
 
     def fingerprint(self, snapshot: str) -> str:
         """Twelve hex digits: the same settings on the same data."""
-        text = json.dumps([snapshot, asdict(self)], sort_keys=True)
+        values = asdict(self)
+        if self.recipe.plain:
+            del values["recipe"]  # so that runs begun before there were recipes are found again
+        text = json.dumps([snapshot, values], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -335,6 +342,7 @@ _SECTIONS: dict[str, Any] = {
     "train": TrainConfig,
     "thresholds": ThresholdConfig,
     "artefacts": ArtefactConfig,
+    "recipe": RecipeConfig,
 }
 
 

@@ -109,6 +109,13 @@ def _learn(
         from training.contrastive import train_few_shot
 
         return train_few_shot(config, snapshot, logger, callbacks, progress)
+    if config.recipe.self_training:
+        from training.self_training import self_train
+
+        def learn(plain: TrainingConfig, rows: Snapshot) -> TrainResult:
+            return train(plain, rows, checkpoints, logger, callbacks, progress)
+
+        return self_train(config, snapshot, learn, encoder_logits)
     return train(config, snapshot, checkpoints, logger, callbacks, progress)
 
 

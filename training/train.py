@@ -21,9 +21,11 @@ from data.ngrams import NgramView
 from data.split import Snapshot
 from data.taxonomy import LabelMap
 from data.text import normalise
+from training.averaging import averaging
 from training.backbone import freeze_layers, load_backbone
 from training.batches import Collator, make_loader
 from training.config import TrainingConfig
+from training.distillation import read_soft_labels
 from training.module import ChatModule, class_weights
 from training.network import ChatNetwork
 
@@ -86,6 +88,7 @@ def build_network(
         backbone.encoder,
         {task: len(labels.labels) for task, labels in label_maps.items()},
         config.train.dropout,
+        config.recipe.pooling,
     )
     return network, encoder
 
@@ -108,7 +111,7 @@ def train(
         progress: show a progress bar.
 
     Raises:
-        ValueError: the input is longer than the backbone allows.
+        ValueError: the input is longer than the backbone allows, or a file that the recipe names is wrong.
     """
     settings = config.train
     pl.seed_everything(settings.seed, workers=True, verbose=False)
@@ -121,13 +124,16 @@ def train(
         settings.batch_size,
         shuffle=True,
         seed=settings.seed,
+        reshuffle=config.recipe.reshuffle,
     )
     val_loader = make_loader(Collator(val_rows, encoder, label_maps), settings.batch_size * 2, False, 0)
     weights = {
         task: class_weights(rows, task, labels, settings.class_balance) for task, labels in label_maps.items()
     }
     network.train()  # pretrained models arrive in evaluation mode, without dropout
-    module = ChatModule(network, weights, settings, steps=settings.epochs * len(train_loader))
+    steps = settings.epochs * len(train_loader)
+    soft = read_soft_labels(Path(config.recipe.soft_labels), rows, label_maps) if config.recipe.distil else {}
+    module = ChatModule(network, weights, settings, steps, config.recipe, soft)
 
     folder = checkpoints / config.fingerprint(snapshot.id)
     last = folder / "last.ckpt"
@@ -147,7 +153,7 @@ def train(
         accelerator=settings.accelerator,
         devices=1,
         precision=pick_precision(settings.precision, settings.accelerator),
-        callbacks=[saver, stopper, *bar, *callbacks],
+        callbacks=[saver, stopper, *averaging(config.recipe, steps), *bar, *callbacks],
         logger=logger or False,
         enable_model_summary=False,
         enable_progress_bar=progress,

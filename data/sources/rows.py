@@ -54,7 +54,7 @@ class Rows(Sequence[Example]):
     Args:
         table: the columns of `schema()`.
         name: where the rows come from; ids and messages begin with it.
-        index: int64 [rows] row numbers in the table; all of them when None.
+        order: int64 [rows] row numbers in the table; all of them when None.
         keys: label to what `Example.category` says instead.
     """
 
@@ -62,14 +62,14 @@ class Rows(Sequence[Example]):
         self,
         table: pa.Table,
         name: str,
-        index: NDArray[np.int64] | None = None,
+        order: NDArray[np.int64] | None = None,
         keys: Mapping[str, str] | None = None,
     ) -> None:
         self.table, self.name, self.keys = table, name, keys
-        self.index = np.arange(table.num_rows) if index is None else np.asarray(index, np.int64)
+        self.order = np.arange(table.num_rows) if order is None else np.asarray(order, np.int64)
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.order)
 
     @overload
     def __getitem__(self, key: int) -> Example: ...
@@ -78,13 +78,13 @@ class Rows(Sequence[Example]):
     def __getitem__(self, key: int | slice) -> Example | Rows:
         if isinstance(key, slice):
             return self.take(np.arange(len(self))[key])
-        row = int(self.index[key])
+        row = int(self.order[key])
         values = {name: self.table.column(name)[row].as_py() for name in self.table.column_names}
         return self._example(row, values)
 
     def __iter__(self) -> Iterator[Example]:
         for start in range(0, len(self), _CHUNK):
-            chosen = self.index[start : start + _CHUNK]
+            chosen = self.order[start : start + _CHUNK]
             for row, values in zip(chosen.tolist(), self.table.take(chosen).to_pylist(), strict=True):
                 yield self._example(row, values)
 
@@ -103,12 +103,12 @@ class Rows(Sequence[Example]):
     def take(self, rows: Sequence[int] | NDArray[Any]) -> Rows:
         """A view of these rows (numbers within this view, or a mask [rows]), in this order."""
         return Rows(
-            self.table, self.name, self.index[np.asarray(rows, None if len(rows) else int)], self.keys
+            self.table, self.name, self.order[np.asarray(rows, None if len(rows) else int)], self.keys
         )
 
     def with_keys(self, keys: Mapping[str, str]) -> Rows:
         """The same rows, whose examples carry `keys[label]` as their category."""
-        return Rows(self.table, self.name, self.index, keys)
+        return Rows(self.table, self.name, self.order, keys)
 
     def without_context(self) -> Rows:
         """The same rows, whose examples have no turns before them."""
@@ -117,14 +117,14 @@ class Rows(Sequence[Example]):
         place = self.table.column_names.index("context")
         empty = pa.nulls(self.table.num_rows, schema().field("context").type)
         return Rows(
-            self.table.set_column(place, schema().field("context"), empty), self.name, self.index, self.keys
+            self.table.set_column(place, schema().field("context"), empty), self.name, self.order, self.keys
         )
 
     def label_array(self) -> NDArray[Any]:
         """The label of each row [rows]; equal labels share one object."""
         coded = self.table.column("label").combine_chunks().dictionary_encode()
         names = np.array([*coded.dictionary.to_pylist(), None], object)
-        return np.asarray(names[coded.indices.to_numpy(zero_copy_only=False)[self.index]])
+        return np.asarray(names[coded.indices.to_numpy(zero_copy_only=False)[self.order]])
 
     def counts(self) -> Counter[str]:
         """Rows of each label that occurs."""
@@ -137,7 +137,7 @@ class Rows(Sequence[Example]):
         grouped = self.has_groups
         position = 0
         for start in range(0, len(self), _CHUNK):
-            part = self.table.select(["text", "group"]).take(self.index[start : start + _CHUNK])
+            part = self.table.select(["text", "group"]).take(self.order[start : start + _CHUNK])
             texts, names = part.column("text").to_pylist(), part.column("group").to_pylist()
             for text, group in zip(texts, names, strict=True):
                 word = f"g{group}" if grouped and group is not None else "t" + "".join(text.lower().split())
@@ -156,7 +156,7 @@ class Rows(Sequence[Example]):
         """Twelve hex digits of texts, labels, groups, contexts and their order."""
         digest = hashlib.sha256()
         for start in range(0, len(self), _CHUNK):
-            part = self.table.take(self.index[start : start + _CHUNK])
+            part = self.table.take(self.order[start : start + _CHUNK])
             for column in part.columns:
                 digest.update(repr(column.to_pylist()).encode())
         return digest.hexdigest()[:12]

@@ -32,9 +32,9 @@ def average_share(recipe: RecipeConfig, step: int, steps: int) -> float:
 class StepAveraging(WeightAveraging):
     """Averages after every optimizer step; Lightning swaps the average in to validate and to save.
 
-    Sources: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018; Polyak
-    and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992. Needs a second copy of the
-    weights, and checkpoints hold both.
+    Sources: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018;
+    Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992. Needs a second copy of
+    the weights, and checkpoints hold both.
     """
 
     def __init__(self, recipe: RecipeConfig, steps: int) -> None:

@@ -55,7 +55,7 @@ class LengthGroupedSampler(Sampler[list[int]]):
 
     Args:
         lengths: of each row, in tokens.
-        reshuffle: let Lightning tell the epoch, so that each has another order; else all have that of epoch 0.
+        reshuffle: let Lightning tell the epoch, so that each has another order; else all have the first's.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Teachers' answers as a file: what a student of the served size learns from beside the labels.
 
-Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015. The teacher is the mean of several
-models' probabilities, so that one small model can answer as many do.
+Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015. The teacher is the mean of
+several models' probabilities, so that one small model can answer as many do.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class ChatModule(pl.LightningModule):
         return total
 
     def _answers(self, batch: dict[str, Tensor]) -> tuple[dict[str, list[Tensor]], Tensor]:
-        """By task the logits under each dropout mask, and the embeddings of every reading [readings * rows]."""
+        """By task the logits under each dropout mask, and the embeddings [readings * rows, hidden]."""
         inputs = {name: batch[name] for name in MODEL_INPUTS}
         rows, masks = len(batch["row"]), self.recipe.dropout_samples
         twice = self.recipe.r_drop > 0

@@ -25,10 +25,10 @@ class RecipeConfig:
     nothing beside the encoder. Source: Inoue, "Multi-Sample Dropout for Accelerated Training and Better
     Generalization", 2019. Wants a higher `train.dropout`, such as 0.3."""
     r_drop: float = 0.0
-    """Weight of the symmetric KL divergence between two dropout masks' answers; 0 leaves it out. Source: Liang
-    et al., "R-Drop: Regularized Dropout for Neural Networks", 2021. With `train.encoder_dropout` above 0 each
-    batch is read twice: twice the time and the activations' memory; else only the heads differ, and it costs
-    nothing beside the encoder."""
+    """Weight of the symmetric KL divergence between two dropout masks' answers; 0 leaves it out. Source:
+    Liang et al., "R-Drop: Regularized Dropout for Neural Networks", 2021. With `train.encoder_dropout` above
+    0 each batch is read twice: twice the time and the activations' memory; else only the heads differ, and
+    it costs nothing beside the encoder."""
     contrastive: float = 0.0
     """Share of the loss that is supervised contrastive, the rest is cross-entropy; 0 leaves it out. Sources:
     Khosla et al., "Supervised Contrastive Learning", 2020; Gunel et al., "Supervised Contrastive Learning for
@@ -37,8 +37,8 @@ class RecipeConfig:
     """Cosines are divided by it; Gunel et al. took 0.3, Khosla et al. 0.1."""
     contrastive_memory: int = 512
     """Embeddings of so many earlier rows that are compared with, too: a batch of 32 rows has few pairs of one
-    of a hundred labels. Source: Wang et al., "Cross-Batch Memory for Embedding Learning", 2020. It is not part
-    of checkpoints: a resumed run begins with an empty one. 0 compares within the batch alone."""
+    of a hundred labels. Source: Wang et al., "Cross-Batch Memory for Embedding Learning", 2020. It is not
+    part of checkpoints: a resumed run begins with an empty one. 0 compares within the batch alone."""
     pooling: str = "mean"
     """What the heads read of the message's tokens: their `mean`; `mean_max`, mean and maximum side by side
     (embeddings and heads get twice as wide; Howard and Ruder, "Universal Language Model Fine-tuning", 2018);
@@ -62,9 +62,9 @@ class RecipeConfig:
     soft_labels: str = ""
     """The teachers' file: written by `python -m experiments.ensemble`, read by `training.distillation`."""
     self_training: int = 0
-    """Rounds in which the model labels unlabelled chats and learns from those it is sure of; 0 leaves it out.
-    Sources: Lee, "Pseudo-Label", 2013; Xie et al., "Self-training with Noisy Student", 2020. Each round is one
-    more training, on the more rows."""
+    """Rounds in which the model labels unlabelled chats and learns from those it is sure of; 0 leaves it
+    out. Sources: Lee, "Pseudo-Label", 2013; Xie et al., "Self-training with Noisy Student", 2020. Each round
+    is one more training, on the more rows."""
     unlabelled: str = ""
     """Chats for `self_training`: JSONL, also `.gz` (`training.unlabelled`)."""
     pseudo_threshold: float = 0.9

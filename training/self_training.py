@@ -68,8 +68,9 @@ def pseudo_examples(
         labels = {
             task: label_maps[task].labels[int(part[row].argmax())] for task, part in probabilities.items()
         }
-        found = {"category": "", "emotion": "", **labels}
-        examples.append(Example(f"pseudo-{row}", text, author=PSEUDO_AUTHOR, context=tuple(context), **found))
+        category, emotion = labels.get("category", ""), labels.get("emotion", "")
+        found = Example(f"pseudo-{row}", text, category, emotion, PSEUDO_AUTHOR, tuple(context))
+        examples.append(found)
     return examples
 
 

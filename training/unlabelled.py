@@ -58,11 +58,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _turn(value: Any, where: str) -> Turn:
-    if (
-        not isinstance(value, dict)
-        or value.get("role") not in ROLES
-        or not isinstance(value.get("text"), str)
-    ):
+    fine = isinstance(value, dict) and value.get("role") in ROLES and isinstance(value.get("text"), str)
+    if not fine:
         raise ValueError(f"{where}: expected role ({' or '.join(ROLES)}) and text")
     return Turn(value["role"], value["text"])
 

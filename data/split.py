@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.arrow_rows import STREAM_ABOVE, ArrowExamples, by_id, example_of
+from data.arrow_rows import STREAM_ABOVE, ArrowExamples, by_id, column, example_of
 from data.example import Example, read_examples
 from data.files import write_json, write_jsonl
 from data.taxonomy import Taxonomy, load_taxonomy, parse_taxonomy
@@ -33,10 +33,12 @@ __all__ = [
     "Snapshot",
     "SplitConfig",
     "check_labels",
+    "finish_snapshot",
     "load_snapshot",
     "main",
     "near_duplicates",
     "near_groups",
+    "snapshot_id",
     "split_examples",
     "write_snapshot",
 ]
@@ -226,21 +228,32 @@ def snapshot_id(splits: Mapping[str, Sequence[Example]], taxonomy: Taxonomy) -> 
     return digest.hexdigest()[:12]
 
 
-def write_snapshot(splits: dict[str, list[Example]], taxonomy: Taxonomy, folder: Path) -> str:
+def write_snapshot(splits: Mapping[str, Sequence[Example]], taxonomy: Taxonomy, folder: Path) -> str:
     """Write the snapshot as Arrow files with its label maps; returns its id."""
     from datasets import Dataset, DatasetDict
 
+    tables = {name: Dataset.from_list([asdict(example) for example in rows]) for name, rows in splits.items()}
+    return finish_snapshot(DatasetDict(tables), splits, taxonomy, folder)
+
+
+def finish_snapshot(
+    tables: DatasetDict, splits: Mapping[str, Sequence[Example]], taxonomy: Taxonomy, folder: Path
+) -> str:
+    """Write tables with all that a snapshot has beside them, in one move; returns its id.
+
+    Args:
+        tables, splits: the same rows, as Arrow and as examples.
+    """
     identity = snapshot_id(splits, taxonomy)
     beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
-    tables = {name: Dataset.from_list([asdict(example) for example in rows]) for name, rows in splits.items()}
-    DatasetDict(tables).save_to_disk(str(beside))
+    tables.save_to_disk(str(beside))
     write_json(beside / "label_map.json", {
         task: list(taxonomy.label_map(task).labels) for task in ("category", "emotion")
     })  # fmt: skip
     write_json(beside / "taxonomy.json", taxonomy.raw)
     counts = {name: len(rows) for name, rows in splits.items()}
-    authors = {name: dict(Counter(row.author for row in rows)) for name, rows in splits.items()}
+    authors = {name: dict(Counter(column(rows, "author"))) for name, rows in splits.items()}
     write_json(beside / "snapshot.json", {"id": identity, "rows": counts, "authors": authors})
     write_jsonl(beside / LINEAGE, _lineage(splits))
     shutil.rmtree(folder, ignore_errors=True)
@@ -248,7 +261,7 @@ def write_snapshot(splits: dict[str, list[Example]], taxonomy: Taxonomy, folder:
     return identity
 
 
-def _lineage(splits: dict[str, list[Example]]) -> Iterator[dict[str, Any]]:
+def _lineage(splits: Mapping[str, Sequence[Example]]) -> Iterator[dict[str, Any]]:
     """Which annotations each labelled row rests on; without any text, so that it may travel with a run."""
     for name, rows in splits.items():
         for row in rows:

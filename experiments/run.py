@@ -29,6 +29,7 @@ from training.export import export_model
 from training.fit import fit_model
 from training.predictions import write_predictions, write_rows
 from training.report import model_card, write_report
+from training.streaming import VALIDATION_ROWS, thinned
 
 __all__ = ["evaluate_stage", "main", "record_report", "recorded_run", "task_reports", "train_stage"]
 
@@ -90,7 +91,9 @@ def train_stage(
             },
             card=model_card(config, snapshot.id, rows, authors),
         )
-        add_artefacts(output, snapshot.splits["val"], config.thresholds, config.artefacts)
+        add_artefacts(
+            output, thinned(snapshot.splits["val"], VALIDATION_ROWS), config.thresholds, config.artefacts
+        )
     return run
 
 
@@ -102,10 +105,12 @@ def evaluate_stage(exported: Path, snapshot_folder: Path, report: Path) -> dict[
     """
     snapshot = load_snapshot(snapshot_folder)
     model = ExportedModel(exported)
+    held_out = {
+        split: thinned(rows, VALIDATION_ROWS) for split, rows in snapshot.splits.items() if split != "train"
+    }
     answers = {
         split: (rows, model.probabilities([(row.text, row.context) for row in rows]))
-        for split, rows in snapshot.splits.items()
-        if split != "train"
+        for split, rows in held_out.items()
     }
     # `val/…` are the curves of training; the exported, calibrated model gets a name of its own.
     reports = {

@@ -28,6 +28,7 @@ from training.config import TrainingConfig
 from training.distillation import read_soft_labels
 from training.module import ChatModule, class_weights
 from training.network import ChatNetwork
+from training.streaming import VALIDATION_ROWS, thinned
 
 __all__ = ["TrainResult", "build_network", "pick_precision", "train", "training_texts"]
 
@@ -115,7 +116,7 @@ def train(
     """
     settings = config.train
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    rows, val_rows = snapshot.splits["train"], snapshot.splits["val"]
+    rows, val_rows = snapshot.splits["train"], thinned(snapshot.splits["val"], VALIDATION_ROWS)
     label_maps = {task: snapshot.taxonomy.label_map(task) for task in config.tasks}
     network, encoder = build_network(config, training_texts(rows), label_maps)
     ngrams = NgramView(settings.ngram_buckets) if settings.ngram_buckets else None

@@ -38,7 +38,7 @@ def hold_out(rows: Rows, share: float, seed: int, most: int | None = None) -> tu
     held = held or _chosen(rows, share, seed, even=False)
     if not held:
         raise ValueError(
-            f"{rows.name}: {len(rows)} rows are too few to hold {share:.0%} out: every label must keep "
+            f"{rows.name}: {len(rows)} rows are too few to hold {share:.0%}: every label must keep a row, "
             "a row, and groups stay whole"
         )
     return _divide(rows, np.asarray(held))

@@ -18,6 +18,10 @@ from experiments.bench_summary import mean_interval
 from tests.conftest import ROOT
 
 
+def lines(path):
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
 @pytest.fixture(scope="module")
 def table(few, tmp_path_factory):
     """Training and test file of three categories in strange words, and the folder they lie in."""
@@ -69,9 +73,7 @@ def test_a_run_writes_figures_predictions_and_pictures(done, table):
     assert metrics["accuracy"] == pytest.approx(right)
     assert metrics["accuracy"] > 0.5
     assert metrics["n"] == len(test)
-    assert (
-        metrics["rows"]["train"] + metrics["rows"]["val"] == sum(1 for _ in (table / "train.csv").open()) - 1
-    )
+    assert metrics["rows"]["train"] + metrics["rows"]["val"] == lines(table / "train.csv") - 1
     assert [point["epoch"] for point in metrics["curve"]] == [1, 2]
     for name in ("confusion.png", "learning_curve.png"):
         assert (output / name).read_bytes().startswith(b"\x89PNG")
@@ -125,8 +127,8 @@ def test_folds_answer_every_row_once(table, tmp_path):
     metrics = run(table, tmp_path, fast, test=None, folds=3)
     assert metrics["n"] == sum(part["n"] for part in metrics["parts"].values())
     assert set(metrics["parts"]) == {"fold-1", "fold-2", "fold-3"}
-    lines = (tmp_path / "predictions.jsonl").read_text().splitlines()
-    assert len(lines) == metrics["n"] == sum(1 for _ in (table / "train.csv").open()) - 1
+    answered = lines(tmp_path / "predictions.jsonl")
+    assert answered == metrics["n"] == lines(table / "train.csv") - 1
     assert metrics["interval"]["accuracy"] > 0
 
 

@@ -113,3 +113,21 @@ def test_teachers_are_averaged(few):
         mean_probabilities([], few[:3])
     with pytest.raises(ValueError, match="number 2 gives"):
         mean_probabilities([Teacher(0.2), Teacher(0.2, ("category",))], few[:3])
+
+
+def test_exported_models_teach(exported, snapshot, taxonomy, tmp_path, capsys):
+    from data.split import write_snapshot
+    from experiments.ensemble import main
+    from training.distillation import read_soft_labels
+
+    write_snapshot(
+        {name: rows[:24] for name, rows in snapshot.splits.items()}, taxonomy, tmp_path / "snapshot"
+    )
+    file = tmp_path / "soft.npz"
+    main(["--teacher", str(exported), "--teacher", str(exported), "--snapshot", str(tmp_path / "snapshot"),
+          "--output", str(file)])  # fmt: skip
+    assert "24 rows, 2 teachers" in capsys.readouterr().out
+    maps = {task: taxonomy.label_map(task) for task in ("category", "emotion")}
+    found = read_soft_labels(file, snapshot.splits["train"][:24], maps)
+    assert found["category"].shape == (24, 71)
+    np.testing.assert_allclose(found["emotion"].sum(1), 1, atol=1e-4)

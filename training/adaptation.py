@@ -48,6 +48,7 @@ def adapt(
     config: AdaptConfig | None = None,
     keep: Sequence[str] = (),
     progress: bool = True,
+    layers: int | None = None,
 ) -> dict[str, Any]:
     """Adapt an encoder to texts and write it as a backbone folder, complete or not at all.
 
@@ -58,6 +59,7 @@ def adapt(
         name: as `backbone.name`.
         texts: unlabelled, not yet normalised.
         output: the folder; one from before is replaced.
+        layers: as `backbone.layers`.
         keep: further normalised texts whose words a cut vocabulary must keep: those of later training rows.
 
     Returns:
@@ -73,7 +75,7 @@ def adapt(
         raise ValueError(
             f"adapt: {len(rows)} different texts, but a batch has {config.batch_size}; give more"
         )
-    backbone = load_backbone(name, [*rows, *keep], config.margin, dropout=config.dropout)
+    backbone = load_backbone(name, [*rows, *keep], config.margin, layers, config.dropout)
     positions = int(backbone.encoder.config.max_position_embeddings)
     if config.max_tokens > positions:
         raise ValueError(f"adapt.max_tokens: {config.max_tokens}, but {name} has {positions} positions")

@@ -8,7 +8,7 @@ which the system drops when memory is short. `load_snapshot` gives these instead
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 
@@ -96,9 +96,18 @@ class ArrowExamples(Sequence[Example]):
         return [example_of(dict(zip(names, row, strict=True))) for row in rows]
 
 
+@runtime_checkable
+class _Columns(Protocol):
+    """Rows kept in columns; `data.sources.rows.Rows` are as well."""
+
+    def take(self, rows: Sequence[int]) -> Sequence[Example]: ...
+
+
 def is_streamed(examples: Sequence[Example]) -> bool:
-    """Whether the rows are on disk, so that nobody should make a list of them."""
-    return isinstance(examples, ArrowExamples)
+    """Whether nobody should make a list of the rows: a split on disk, or many rows kept in columns."""
+    if isinstance(examples, ArrowExamples):
+        return True
+    return isinstance(examples, _Columns) and len(examples) > STREAM_ABOVE
 
 
 def blocks(examples: Sequence[Example], size: int = BLOCK) -> Iterator[list[Example]]:
@@ -109,8 +118,8 @@ def blocks(examples: Sequence[Example], size: int = BLOCK) -> Iterator[list[Exam
 
 def take(examples: Sequence[Example], rows: Sequence[int]) -> list[Example]:
     """The examples with these numbers, in this order."""
-    if isinstance(examples, ArrowExamples):
-        return examples.take(rows)
+    if isinstance(examples, _Columns):
+        return list(examples.take(rows))
     return [examples[row] for row in rows]
 
 

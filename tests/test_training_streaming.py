@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
 
@@ -51,6 +52,22 @@ def test_rows_on_disk_are_the_same_rows(both):
         with pytest.raises(IndexError):
             found[len(rows)]
     assert any(row.context for row in stream.splits["train"])
+
+
+def test_rows_of_a_table_are_read_by_columns_too(monkeypatch):
+    import data.arrow_rows
+    from data.sources.rows import Rows, schema
+
+    table = pyarrow.Table.from_pylist(
+        [{"text": f"话{n}", "label": f"l{n % 3}", "group": None, "context": []} for n in range(50)], schema()
+    )
+    rows = Rows(table, "table")
+    assert take(rows, [7, 2, 7]) == [rows[7], rows[2], rows[7]]
+    assert list(column(rows, "category")) == [row.category for row in rows]
+    assert not is_streamed(rows)
+    monkeypatch.setattr(data.arrow_rows, "STREAM_ABOVE", 49)
+    assert is_streamed(rows)
+    assert len(thinned(rows, 20)) == 20
 
 
 def test_the_same_network_comes_out(both, tiny_config, tmp_path):

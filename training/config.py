@@ -102,13 +102,15 @@ class TrainConfig:
     """`32`, `bf16`, or `auto`: bf16 where the processor computes it natively."""
     accelerator: str = "auto"
     """`auto`, `cpu` or `gpu`."""
+    devices: int = 1
+    """Processes that train together, one a GPU; each takes its share of every batch."""
     shots: int = 8
     """Training rows of each label that the method `few_shot` may see."""
     seed: int = 7
 
     def __post_init__(self) -> None:
         _require(self.shots >= 2, "train.shots", "must be at least 2: a pair needs two rows of a label")
-        for name in ("epochs", "batch_size", "patience"):
+        for name in ("epochs", "batch_size", "patience", "devices"):
             _require(getattr(self, name) > 0, f"train.{name}", "must be positive")
         for name in ("encoder_lr", "head_lr"):
             _require(0 < getattr(self, name) < 1, f"train.{name}", "must be between 0 and 1")
@@ -243,6 +245,8 @@ class TrainingConfig:
         values = asdict(self)
         if self.recipe.plain:
             del values["recipe"]  # so that runs begun before there were recipes are found again
+        if self.train.devices == 1:
+            del values["train"]["devices"]
         text = json.dumps([snapshot, values], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -14,10 +14,12 @@ from torch.nn import functional
 from data.arrow_rows import column
 from data.example import Example
 from data.taxonomy import LabelMap
+from training.batches import process_count
 from training.config import TrainConfig
 from training.metrics import macro_f1
 from training.network import ChatNetwork
 from training.objectives import LabelMemory, distillation_loss, divergence, supervised_contrastive
+from training.processes import gather_rows
 from training.recipe import RecipeConfig
 
 __all__ = ["ChatModule", "class_weights"]
@@ -62,6 +64,7 @@ class ChatModule(pl.LightningModule):
             {task: nn.Parameter(weight, requires_grad=False) for task, weight in weights.items()}
         )
         self._validated: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._validated_rows: list[Tensor] = []
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Logits by task."""
@@ -123,25 +126,30 @@ class ChatModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's answers."""
         self._validated = {task: [] for task in self.network.tasks}
+        self._validated_rows = []
 
     def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
         """Keep answers; macro-F1 needs all of them."""
+        self._validated_rows.append(batch["row"].cpu())
         for task, logits in self(batch).items():
             self._validated[task].append((logits.cpu(), batch[task].cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Log loss, accuracy and macro-F1 of each task, and their mean."""
-        scores = []
+        scores, several = [], process_count() > 1
         for task, parts in self._validated.items():
-            logits = torch.cat([part[0] for part in parts])
-            target = torch.cat([part[1] for part in parts])
+            logits, target = (
+                gather_rows(self._validated_rows, values, self.device) for values in zip(*parts, strict=True)
+            )
             guess = logits.argmax(1)
             score = macro_f1(target.numpy(), guess.numpy(), logits.shape[1])
             scores.append(score)
-            self.log(f"val/{task}_macro_f1", score)
-            self.log(f"val/{task}_accuracy", float((guess == target).float().mean()))
-            self.log(f"val/{task}_loss", functional.cross_entropy(logits, target))
-        self.log("val/macro_f1", sum(scores) / len(scores), prog_bar=True)
+            self.log(f"val/{task}_macro_f1", score, sync_dist=several)
+            accuracy = float((guess == target).float().mean())
+            self.log(f"val/{task}_accuracy", accuracy, sync_dist=several)
+            loss = functional.cross_entropy(logits, target)
+            self.log(f"val/{task}_loss", loss, sync_dist=several)
+        self.log("val/macro_f1", sum(scores) / len(scores), prog_bar=True, sync_dist=several)
 
     def configure_optimizers(self) -> Any:
         """AdamW with layer-wise learning rates for the encoder and one for the heads."""

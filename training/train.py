@@ -28,6 +28,7 @@ from training.config import TrainingConfig
 from training.distillation import read_soft_labels
 from training.module import ChatModule, class_weights
 from training.network import ChatNetwork
+from training.processes import fitted_state, trainer_settings
 from training.streaming import VALIDATION_ROWS, thinned
 
 __all__ = ["TrainResult", "build_network", "pick_precision", "train", "training_texts"]
@@ -152,7 +153,7 @@ def train(
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         accelerator=settings.accelerator,
-        devices=1,
+        **trainer_settings(settings.devices),
         precision=pick_precision(settings.precision, settings.accelerator),
         callbacks=[saver, stopper, *averaging(config.recipe, steps), *bar, *callbacks],
         logger=logger or False,
@@ -173,8 +174,10 @@ def train(
         trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=False)
     best = torch.load(saver.best_model_path, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])
-    metrics = {"val/macro_f1": float(saver.best_model_score or 0.0)}
-    epochs = int(trainer.current_epoch)
+    score, epochs = float(saver.best_model_score or 0.0), int(trainer.current_epoch)
+    if settings.devices > 1:
+        score, epochs = fitted_state(best, last)
+    metrics = {"val/macro_f1": score}
     shutil.rmtree(folder, ignore_errors=True)
     return TrainResult(
         network.eval().float().cpu(),

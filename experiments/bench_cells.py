@@ -29,7 +29,7 @@ __all__ = ["CONTENDERS", "Plan", "cell_answers", "measure_cell", "task_cells"]
 CONTENDERS = ("tfidf", "probe", "shared")
 """Entries of `baselines` and `models`; the last one is ours."""
 _FORMAT = 1
-_QUICK_LAYERS, _QUICK_EPOCHS, _QUICK_TOKENS, _QUICK_OOS = 2, 3, 40, 80
+_QUICK_LAYERS, _QUICK_EPOCHS, _QUICK_TOKENS, _QUICK_OOS = 2, 2, 24, 80
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def _corpus() -> Rows:
     )
 
 
-def cut(part: Part, labels: int = 8, train: int = 320, test: int = 160) -> Part:
+def cut(part: Part, labels: int = 8, train: int = 256, test: int = 128) -> Part:
     """A part small enough to try the way: its commonest labels, and a few rows of each side."""
     common = {label for label, _ in part.train.counts().most_common(labels)}
     return Part(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -163,6 +164,7 @@ def _kept_pieces(packed: PackedEncoder, full: Tokenizer, texts: Iterable[str], m
     return specials + sorted(keep - set(specials))
 
 
+@lru_cache(maxsize=2**19)  # a pure function of the piece; every further model of a process asks all again
 def _can_occur(piece: str) -> bool:
     chinese_or_ascii = all(c.isascii() or "一" <= c <= "鿿" for c in piece)
     if len(piece) > 1 and not chinese_or_ascii:

@@ -91,7 +91,7 @@ def _turns(path: Path, field: str) -> Iterator[tuple[str, str, str, list[dict[st
     for row in _objects(path):
         past: list[dict[str, str]] = []
         for turn in row["turns"]:
-            if turn[field] is not None:
+            if turn[field] not in (None, ""):
                 yield turn["customer"], str(turn[field]), str(row["id"]), past[-_PAST:]
             for role in ("customer", "agent"):
                 if (turn[role] or "").strip():
@@ -160,4 +160,4 @@ PUBLIC: dict[str, PublicSet] = {
     "afqmc": PublicSet(("afqmc_train.jsonl.gz",), _pairs("afqmc"), "question pairs of a payment platform"),
     "atec": PublicSet(("atec_train.jsonl.gz",), _pairs("atec"), "question pairs of a payment platform"),
 }
-"""By name. JDDC's rows without an intent are no examples, but stand in the context of others."""
+"""By name. JDDC's turns whose intent is null or empty are no examples, but stand in the context of others."""

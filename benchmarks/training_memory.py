@@ -2,10 +2,11 @@
 
 Each size is one process: made-up rows are streamed into a snapshot (`data.stream_snapshot`), which is opened
 from disk and trained on for `--steps` steps, after everything that reads all rows (vocabulary, lengths,
-labels, class weights) was done for all of them; validation follows. `--list-rows` are sizes to hold as lists,
-as short files are, for comparison. With `--cap` a process may allocate no more than that many MB.
+labels, class weights) was done for all of them; validation, n-gram view and calibration follow. `--list-rows`
+are sizes to hold as lists, as short files are, for comparison. With `--cap` a process may allocate no more
+than that many MB.
 
-    python -m benchmarks.training_memory --rows 20000 200000 1000000 5000000 --cap 4000 \\
+    python -m benchmarks.training_memory --layers 3 --cap 6000 \\
         --output benchmarks/training_memory.json --picture docs/training-memory.png
     python -m benchmarks.training_memory --quick
 """
@@ -31,13 +32,15 @@ from data.files import write_json
 __all__ = ["main", "measure", "per_row"]
 
 WAYS = ("stream", "lists")
+_COMMON = ("classes", "steps", "backbone", "layers", "buckets", "cap")
 
 
 def measure(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """Train on one size in this process; peaks in MB by stage, seconds, rows.
 
     Args:
-        job: `rows`, `classes`, `steps`, `way` (`stream`, `lists`), `backbone`, `layers`, `cap` (MB or None).
+        job: `rows`, `classes`, `steps`, `way` (`stream`, `lists`), `backbone`, `layers`, `buckets`
+            (of the n-gram view; 0 leaves it out), `cap` (MB or None).
         scratch: a folder for the snapshot, of some 300 bytes a row.
     """
     import torch
@@ -46,7 +49,7 @@ def measure(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
     from data.split import SplitConfig, load_snapshot
     from data.stream_snapshot import stream_snapshot
     from training.config import BackboneConfig, TrainConfig, TrainingConfig
-    from training.train import train
+    from training.fit import fit_model
 
     class Enough(Callback):
         def setup(self, trainer: Any, module: Any, stage: str) -> None:
@@ -58,7 +61,7 @@ def measure(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
     config = TrainingConfig(
         ("category",),
         BackboneConfig(job["backbone"], layers=layers),
-        train=TrainConfig(epochs=1, ngram_buckets=0, accelerator="cpu", precision="32"),
+        train=TrainConfig(epochs=1, ngram_buckets=job["buckets"], accelerator="cpu", precision="32"),
     )
     taxonomy = taxonomy_of([str(n) for n in range(job["classes"])])
     with MemoryWatch() as watch:
@@ -69,7 +72,7 @@ def measure(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
             above = 0 if job["way"] == "stream" else job["rows"]
             snapshot = load_snapshot(scratch / "snapshot", stream_above=above)
         with watch.stage("train"):
-            result = train(config, snapshot, scratch / "run", callbacks=[Enough()], progress=False)
+            result, _ = fit_model(config, snapshot, scratch / "run", callbacks=[Enough()], progress=False)
     weights = sum(value.double().abs().sum() for value in result.network.parameters())
     return {
         **job,
@@ -82,12 +85,12 @@ def measure(job: dict[str, Any], scratch: Path) -> dict[str, Any]:
 
 
 def per_row(results: Sequence[dict[str, Any]], way: str = "stream") -> float | None:
-    """Bytes allocated for each further row: peaks of the smallest and the largest size of a way compared."""
+    """Bytes allocated for each further row: peaks of the two largest sizes of a way compared."""
     done = sorted((one for one in results if one["way"] == way and "peak_mb" in one), key=_rows)
-    if len(done) < 2 or done[0]["rows"] == done[-1]["rows"]:
+    if len(done) < 2 or done[-2]["rows"] == done[-1]["rows"]:
         return None
-    more = done[-1]["peak_mb"]["allocated"] - done[0]["peak_mb"]["allocated"]
-    return more * 2**20 / (done[-1]["rows"] - done[0]["rows"])
+    more = done[-1]["peak_mb"]["allocated"] - done[-2]["peak_mb"]["allocated"]
+    return float(more * 2**20 / (done[-1]["rows"] - done[-2]["rows"]))
 
 
 def _rows(result: dict[str, Any]) -> int:
@@ -122,11 +125,12 @@ def main() -> None:
     """Measure each size in a process of its own, print the table, write JSON and picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 200_000, 1_000_000, 5_000_000])
-    parser.add_argument("--list-rows", type=int, nargs="*", default=[20_000, 200_000, 1_000_000])
+    parser.add_argument("--list-rows", type=int, nargs="*", default=[20_000, 200_000])
     parser.add_argument("--classes", type=int, default=71)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--backbone", default="builtin")
     parser.add_argument("--layers", type=int, help="of the encoder; all if left out")
+    parser.add_argument("--buckets", type=int, default=131072, help="of the n-gram view; 0 leaves it out")
     parser.add_argument("--cap", type=float, help="MB that a process may allocate")
     parser.add_argument("--scratch", type=Path, help="folder for the snapshots; the system's if left out")
     parser.add_argument("--quick", action="store_true", help="two small sizes, one layer, three steps")
@@ -140,7 +144,8 @@ def main() -> None:
         return
     if options.quick:
         options.rows, options.list_rows, options.steps, options.layers = [1000, 4000], [4000], 3, 1
-    common = {name: getattr(options, name) for name in ("classes", "steps", "backbone", "layers", "cap")}
+        options.buckets = 4096
+    common = {name: getattr(options, name) for name in _COMMON}
     jobs = [{"rows": rows, "way": way, **common}
             for way, sizes in zip(WAYS, (options.rows, options.list_rows), strict=True)
             for rows in sorted(sizes)]  # fmt: skip

@@ -187,7 +187,7 @@ warnings.simplefilter("ignore")
 from pathlib import Path
 from benchmarks.training_memory import measure
 job = dict(rows=int(sys.argv[1]), classes=20, steps=4, way="stream")
-job |= dict(backbone=sys.argv[2], layers=None, cap=None)
+job |= dict(backbone=sys.argv[2], layers=None, buckets=0, cap=None)
 print(json.dumps(measure(job, Path(sys.argv[3]))))
 """
 

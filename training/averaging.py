@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,10 +39,12 @@ class StepAveraging(WeightAveraging):
     """
 
     def __init__(self, recipe: RecipeConfig, steps: int) -> None:
-        def update(average: Any, current: Any, done: Any) -> None:
-            torch._foreach_lerp_(average, current, average_share(recipe, int(done), steps))
+        # No function of this place: with several devices the callback travels to other processes.
+        super().__init__(use_buffers=False, multi_avg_fn=partial(_update, recipe=recipe, steps=steps))
 
-        super().__init__(use_buffers=False, multi_avg_fn=update)
+
+def _update(average: Any, current: Any, done: Any, recipe: RecipeConfig, steps: int) -> None:
+    torch._foreach_lerp_(average, current, average_share(recipe, int(done), steps))
 
 
 def averaging(recipe: RecipeConfig, steps: int) -> list[StepAveraging]:

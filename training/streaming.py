@@ -18,7 +18,7 @@ __all__ = ["LEXICAL_ROWS", "VALIDATION_ROWS", "thinned"]
 
 VALIDATION_ROWS = 50_000
 """Validation rows at most, for early stopping and calibration."""
-LEXICAL_ROWS = 200_000
+LEXICAL_ROWS = 100_000
 """Training rows at most of the n-gram view."""
 
 

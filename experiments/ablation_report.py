@@ -20,7 +20,8 @@ def standings(summary: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]
     """By task and option: means over the seeds, and gains over `plain` with 95 % intervals (paired by seed,
     Student's t; null for a single seed).
 
-    Seconds are those of training; `adapting_seconds` came before them once, for all seeds.
+    Seconds are those of training, of the runs that were not interrupted (null if all were); those of adapting
+    the encoder (`adapting_seconds`, once for all seeds) and of the teachers are not among them.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for task in summary["tasks"]:
@@ -33,7 +34,8 @@ def standings(summary: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]
         for option, runs in by_option.items():
             one: dict[str, Any] = {"seeds": sorted(runs)}
             for name in (*FIGURES, "seconds", "adapting_seconds"):
-                one[name] = mean_interval([run[name] for run in runs.values()])[0]
+                known = [run[name] for run in runs.values() if run[name] is not None]
+                one[name] = mean_interval(known)[0] if known else None
             both = [seed for seed in sorted(runs) if seed in plain]
             if option != PLAIN and both:
                 for name in FIGURES:
@@ -41,8 +43,10 @@ def standings(summary: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]
                     mean, half = mean_interval(gains)
                     one[f"{name}_gain"] = mean
                     one[f"{name}_gain_half"] = None if math.isnan(half) else half
-                times = sum(plain[seed]["seconds"] for seed in both)
-                one["times_plain"] = sum(runs[seed]["seconds"] for seed in both) / times if times else None
+                timed = [seed for seed in both if plain[seed]["seconds"] and runs[seed]["seconds"]]
+                times = sum(plain[seed]["seconds"] for seed in timed)
+                spent = sum(runs[seed]["seconds"] for seed in timed)
+                one["times_plain"] = spent / times if times else None
             found[task][option] = one
     return found
 
@@ -68,7 +72,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
             for name, scale in (("accuracy", 100), ("macro_f1", 100), ("log_loss", 1)):
                 cells += [f"{one[name] * scale:.{1 if scale > 1 else 3}f}", _gain(one, name, scale)]
             ratio = one.get("times_plain")
-            cells.append(f"{one['seconds']:.0f} s" + (f", {ratio:.2f} times" if ratio else ""))
+            seconds = "" if one["seconds"] is None else f"{one['seconds']:.0f} s"
+            cells.append(seconds + (f", {ratio:.2f} times" if ratio else ""))
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
         for one in summary["refused"]:

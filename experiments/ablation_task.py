@@ -136,7 +136,9 @@ class Task:
         found = {
             "task": self.name, "option": option, "seed": seed, "identity": identity,
             **_figures(learnt, self.parts.held), "epochs": learnt.result.epochs,
-            "seconds": round(taken, 2), "adapting_seconds": round(adapting, 2),
+            # A training that was resumed took longer than this call.
+            "seconds": None if learnt.result.resumed else round(taken, 2),
+            "adapting_seconds": round(adapting, 2),
         }  # fmt: skip
         write_json(path, found)
         return found

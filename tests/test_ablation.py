@@ -131,6 +131,8 @@ def test_gains_are_paired_by_seed():
     assert one["accuracy_gain"] == pytest.approx(0.02)
     assert one["accuracy_gain_half"] == pytest.approx(0, abs=1e-9)  # the seeds differ, the gains do not
     assert one["times_plain"] == pytest.approx(2)
+    summary["runs"][-1]["seconds"] = None  # resumed
+    assert standings(summary)["t"]["ema"]["times_plain"] == pytest.approx(2)
     text = markdown(summary)
     assert "| `ema`: averaged | 62.0 | +2.0 ± 0.0 |" in text
     assert "4 s, 2.00 times" in text

@@ -75,6 +75,21 @@ def test_adapting_learns_and_training_takes_the_folder(
     assert train(config, small, tmp_path / "run", progress=False).epochs == 1
 
 
+@pytest.mark.slow
+def test_the_built_in_encoder_keeps_its_cut_vocabulary(texts, tmp_path):
+    said, kept = [*texts[:40], "订单号 3481234 帮我看看😀"], [normalise("这个羽绒服起球吗")]
+    config = settings(epochs=1, batch_size=16, max_tokens=16, margin=0)
+    adapt("builtin", said, tmp_path / "backbone", config, kept, progress=False, layers=1)
+    after = load_backbone(str(tmp_path / "backbone"))
+    before = load_backbone("builtin", [*map(normalise, said), *kept], 0, 1)
+    assert len(after.encoder.encoder.layer) == 1
+    for text in [*map(normalise, said), *kept, "[客服] 亲 [金额]元", "龘靐齉"]:
+        ours, theirs = (one.tokenizer.encode(text, add_special_tokens=False) for one in (after, before))
+        assert ours.ids == theirs.ids
+        assert ours.tokens == theirs.tokens
+    assert (after.begin, after.end, after.pad) == ("<s>", "</s>", "<pad>")
+
+
 def test_the_same_seed_gives_the_same_folder(texts, tiny_bert, tmp_path):
     config = settings(epochs=1)
     for name in ("a", "b"):

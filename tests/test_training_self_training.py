@@ -131,3 +131,7 @@ def test_exported_models_teach(exported, snapshot, taxonomy, tmp_path, capsys):
     found = read_soft_labels(file, snapshot.splits["train"][:24], maps)
     assert found["category"].shape == (24, 71)
     np.testing.assert_allclose(found["emotion"].sum(1), 1, atol=1e-4)
+    table = tmp_path / "table.csv"
+    table.write_text("text,label\n在吗,greeting\n谢谢,thanks\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="its labels of category are not those of the rows"):
+        main(["--teacher", str(exported), "--source", str(table), "--output", str(file)])

@@ -80,7 +80,7 @@ def adapt(
     if config.max_tokens > positions:
         raise ValueError(f"adapt.max_tokens: {config.max_tokens}, but {name} has {positions} positions")
     tokenizer, mask = backbone.tokenizer, _with_mask(backbone)
-    begin, end, pad = (tokenizer.token_to_id(token) for token in (backbone.begin, backbone.end, backbone.pad))
+    begin, end, pad = (_id(tokenizer, token) for token in (backbone.begin, backbone.end, backbone.pad))
     bodies = [
         one.ids[: config.max_tokens - 2] for one in tokenizer.encode_batch(rows, add_special_tokens=False)
     ]
@@ -116,19 +116,27 @@ def adapt(
     return told
 
 
+def _id(tokenizer: Tokenizer, token: str) -> int:
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise ValueError(f"adapt: the tokenizer has no {token!r}")
+    return int(found)
+
+
 def _specials(tokenizer: Tokenizer) -> list[int]:
     return sorted(at for at, token in tokenizer.get_added_tokens_decoder().items() if token.special)
 
 
 def _with_mask(backbone: Backbone) -> int:
     """The id of the mask token; where there is none it is added, its row the mean of all."""
-    tokenizer, encoder = backbone.tokenizer, backbone.encoder
+    tokenizer = backbone.tokenizer
+    encoder: Any = backbone.encoder
     for token in (backbone.begin, backbone.end, backbone.pad):
         tokenizer.add_special_tokens([AddedToken(token, normalized=False)])
     if (known := tokenizer.token_to_id(MASK)) is not None:
         return int(known)
     tokenizer.add_special_tokens([AddedToken(MASK, normalized=False)])
-    mask = int(tokenizer.token_to_id(MASK))
+    mask = _id(tokenizer, MASK)
     old = encoder.get_input_embeddings().weight.detach().clone()
     encoder.resize_token_embeddings(max(mask + 1, len(old)), mean_resizing=False)
     with torch.no_grad():
@@ -170,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     unlabelled, output = options.pop("unlabelled"), options.pop("output")
     backbone, snapshot = options.pop("backbone"), options.pop("snapshot")
-    keep = training_texts(load_snapshot(snapshot).splits["train"]) if snapshot else []
+    keep = list(training_texts(load_snapshot(snapshot).splits["train"])) if snapshot else []
     told = adapt(backbone, chat_texts(read_unlabelled(unlabelled)), output, AdaptConfig(**options), keep)
     told |= {"unlabelled": unlabelled.name, "unlabelled_sha256": sha256_file(unlabelled)}
     write_json(output / "adaptation.json", told)

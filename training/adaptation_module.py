@@ -130,15 +130,14 @@ class AdaptingModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.encoder, self.config, self.steps, self.mask = encoder, config, steps, mask
-        self.register_buffer("specials", torch.tensor(specials))
+        self.specials = torch.tensor(specials)
         self.losses: list[float] = []
         """Of every step so far."""
-        words = encoder.get_input_embeddings().weight
         hidden = encoder.config.hidden_size
         self.guess: nn.Module | None = None
         if config.way == "masked_words":
             self.guess = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.LayerNorm(hidden))
-            self.bias = nn.Parameter(torch.zeros(len(words)))
+            self.bias = nn.Parameter(torch.zeros(len(self._words())))
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """Loss of the chosen way."""
@@ -147,9 +146,14 @@ class AdaptingModule(pl.LightningModule):
         self.log("adapt/loss", loss, prog_bar=True, batch_size=len(batch["input_ids"]))
         return loss
 
+    def _words(self) -> Tensor:
+        embeddings: Any = self.encoder.get_input_embeddings()
+        weight: Tensor = embeddings.weight
+        return weight
+
     def _guess(self, batch: dict[str, Tensor]) -> Tensor:
-        words, ids = self.encoder.get_input_embeddings().weight, batch["input_ids"].cpu()
-        free = ~torch.isin(ids, self.specials.cpu())
+        words, ids = self._words(), batch["input_ids"].cpu()
+        free = ~torch.isin(ids, self.specials)
         hidden_ids, wanted = mask_words(ids, free, self.config.mask_share, self.mask, len(words))
         hidden_ids, wanted = hidden_ids.to(words.device), wanted.to(words.device)
         out = self.encoder(input_ids=hidden_ids, attention_mask=batch["attention_mask"]).last_hidden_state

@@ -77,7 +77,8 @@ class TrainConfig:
     head_lr: float = 3.0e-3
     """Peak learning rate of the heads."""
     layer_decay: float = 0.9
-    """Each layer further down learns at this multiple of the one above."""
+    """Each layer further down learns at this multiple of the one above; 1 is one rate for all. Source: Howard
+    and Ruder, "Universal Language Model Fine-tuning for Text Classification", 2018, section 3.2. Free."""
     warmup: float = 0.1
     """Share of all steps before the peak; then linear to zero."""
     weight_decay: float = 0.01

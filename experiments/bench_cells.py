@@ -20,11 +20,11 @@ from experiments.bench_learn import CHECKPOINTS, bench_config, learn
 from experiments.bench_oos import measure_oos
 from experiments.bench_report import Answers, answers, figures
 from experiments.bench_run import Part
-from experiments.bench_tasks import Task, cut, task_parts
+from experiments.bench_tasks import FOLDS, Task, cut, task_parts
 from experiments.small_training import small_config
 from training.config import TrainingConfig
 
-__all__ = ["CONTENDERS", "Plan", "cell_answers", "measure_cell", "task_cells"]
+__all__ = ["CONTENDERS", "Plan", "cell_answers", "kept_cells", "measure_cell", "task_cells"]
 
 CONTENDERS = ("tfidf", "probe", "shared")
 """Entries of `baselines` and `models`; the last one is ours."""
@@ -50,6 +50,15 @@ class Plan:
     progress: bool = True
     checkpoints: Path = CHECKPOINTS
 
+    @property
+    def place(self) -> Path:
+        """Where the cells of this kind of table lie."""
+        return self.folder / ("quick" if self.quick else "full")
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: expected at least one, each once, got {list(self.seeds)}")
+
 
 def task_cells(task: Task, plan: Plan) -> list[dict[str, Any]]:
     """Every cell of a task: measured now, or read where it was measured with the same rows and settings.
@@ -67,6 +76,25 @@ def task_cells(task: Task, plan: Plan) -> list[dict[str, Any]]:
             if plan.quick:
                 break
     return found
+
+
+def kept_cells(task: Task, plan: Plan) -> list[dict[str, Any]]:
+    """Cells of a task that an earlier table measured with these seeds; none unless all contenders are there.
+
+    Whether rows or settings have changed since is not looked at: `task_cells` does.
+    """
+    files = sorted((plan.place / task.name).glob("*.json"))
+    cells = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    cells = [one for one in cells if one["seed"] in plan.seeds and one["contender"] in CONTENDERS]
+    cells.sort(
+        key=lambda one: (plan.seeds.index(one["seed"]), one["part"], CONTENDERS.index(one["contender"]))
+    )
+    parts = {
+        name: {one["part"] for one in cells if (one["contender"], one["seed"]) == (name, plan.seeds[0])}
+        for name in CONTENDERS
+    }
+    whole = len(next(iter(parts.values()))) == (FOLDS if task.split == "folds" else 1)
+    return cells if whole and len({frozenset(found) for found in parts.values()}) == 1 else []
 
 
 def _config(contender: str, rows: int, seed: int, plan: Plan) -> TrainingConfig:
@@ -90,14 +118,14 @@ def measure_cell(
     config = _config(contender, len(part.train), seed, plan)
     data = [rows.fingerprint() for rows in (part.train, part.val, part.test, *([] if oos is None else [oos]))]
     key = hashlib.sha256(json.dumps([_FORMAT, config.fingerprint(""), *data]).encode()).hexdigest()[:12]
-    kind = "quick" if plan.quick else "full"
-    path = plan.folder / kind / task.name / f"{contender}-seed-{seed}-{part.name}.json"
+    path = plan.place / task.name / f"{contender}-seed-{seed}-{part.name}.json"
     if not plan.fresh and path.is_file():
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept.get("key") == key:
             return dict(kept)
     learnt = learn(part.train, part.val, config, plan.checkpoints, None, plan.progress)
-    found = answers(learnt.probabilities(part.test), learnt.labels.labels, part.test.label_array().tolist())
+    guess, score = learnt.answer(part.test)
+    found = answers(guess, score, learnt.labels.labels, part.test.label_array().tolist())
     whole = figures(found)
     cell: dict[str, Any] = {
         "key": key,

@@ -35,16 +35,16 @@ def hold_out(rows: Rows, share: float, seed: int, most: int | None = None) -> tu
         share = min(share, most / len(rows))
     # Where rows stand alone each label gives its share; else, and in tiny tables, all give together.
     held = [] if rows.has_groups else _chosen(rows, share, seed, even=True)
-    held = held or _chosen(rows, share, seed, even=False)
+    held = held or _chosen(rows, share, seed) or _chosen(rows, share, seed, loose=True)
     if not held:
         raise ValueError(
             f"{rows.name}: {len(rows)} rows are too few to hold {share:.0%}: every label must keep a row, "
-            "a row, and groups stay whole"
+            "and groups stay whole"
         )
     return _divide(rows, np.asarray(held))
 
 
-def _chosen(rows: Rows, share: float, seed: int, even: bool) -> list[int]:
+def _chosen(rows: Rows, share: float, seed: int, even: bool = False, loose: bool = False) -> list[int]:
     members = _members(rows)
     labels, codes = np.unique(rows.label_array().astype(str), return_inverse=True)
     left = np.bincount(codes, minlength=len(labels))
@@ -56,8 +56,11 @@ def _chosen(rows: Rows, share: float, seed: int, even: bool) -> list[int]:
             break
         chosen = members[group]
         count = np.bincount(codes[chosen], minlength=len(labels))
-        within = (owed + 0.5 >= count)[count > 0].all() and len(held) + len(chosen) <= wanted + 0.5
-        if within and (left > count)[count > 0].all():
+        # Of a few large groups each may be more than the share: one is better than none.
+        fits = (loose and not held and 2 * len(chosen) <= len(rows)) or len(held) + len(
+            chosen
+        ) <= wanted + 0.5
+        if fits and (owed + 0.5 >= count)[count > 0].all() and (left > count)[count > 0].all():
             left, owed = left - count, owed - count
             held.extend(chosen)
     return held

@@ -33,18 +33,21 @@ class Answers:
     """Probability of the guess [rows]."""
 
 
-def answers(probabilities: NDArray[np.floating[Any]], labels: Sequence[str], truth: Sequence[str]) -> Answers:
-    """The top label of each row beside the truth.
+def answers(
+    guess: NDArray[np.int64], score: NDArray[np.float64], labels: Sequence[str], truth: Sequence[str]
+) -> Answers:
+    """The answer to each row beside the truth.
 
     Args:
-        probabilities: [rows, labels].
+        guess: [rows] numbers of labels.
+        score: [rows] their probabilities.
+        labels: those of training.
         truth: [rows] labels, also such that `labels` lacks: those are never answered, and count as errors.
     """
     names = (*labels, *sorted(set(truth) - set(labels)))
     number = {name: index for index, name in enumerate(names)}
     target = np.array([number[one] for one in truth], np.int64)
-    guess = probabilities.argmax(1).astype(np.int64)
-    return Answers(names, target, guess, probabilities.max(1).astype(np.float64))
+    return Answers(names, target, guess, score)
 
 
 def figures(found: Answers) -> dict[str, Any]:

@@ -213,9 +213,8 @@ def _measured(
     part: Part, learnt: Learnt, config: TrainingConfig, folder: Path, about: dict[str, Any], export: bool
 ) -> dict[str, Any]:
     began = time.monotonic()
-    found: Answers = answers(
-        learnt.probabilities(part.test), learnt.labels.labels, part.test.label_array().tolist()
-    )
+    guess, score = learnt.answer(part.test)
+    found: Answers = answers(guess, score, learnt.labels.labels, part.test.label_array().tolist())
     seconds = {"train": learnt.seconds, "evaluate": time.monotonic() - began}
     write_answers(folder / "predictions.jsonl", part.test, found)
     confusion_picture(found).save(folder / "confusion.png")

@@ -18,7 +18,7 @@ from data.sources.rows import Rows, rows_of
 from experiments.bench_parts import choose_few, hold_out, hold_out_tail, keep_spread_labels
 from experiments.bench_run import Part, parts_of
 
-__all__ = ["TASKS", "Target", "Task", "cut", "embedded_task", "task_parts"]
+__all__ = ["FOLDS", "TASKS", "Target", "Task", "cut", "embedded_task", "task_parts"]
 
 FOLDS, TEST_SHARE, SPLIT_SEED = 5, 0.1, 1
 EMBEDDED = "embedded-corpus"

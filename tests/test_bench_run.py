@@ -184,6 +184,11 @@ def test_every_label_keeps_a_row_and_copies_stay_together():
     assert [row.text for row in hold_out_tail(rows_of(values, "tail"), 0.02)[1]] == ["text 39", "alone"]
 
 
+def test_few_large_groups_can_be_held_out():
+    kept, held = hold_out(grouped([20, 20, 20, 20], "ab"), 0.1, seed=1)
+    assert (len(kept), len(held)) == (60, 20)
+
+
 def test_spread_labels_and_shots():
     rows = grouped([2, 2], "abc")
     assert set(keep_spread_labels(rows).counts()) == {"b"}
@@ -194,16 +199,16 @@ def test_spread_labels_and_shots():
 
 
 def test_figures_of_answers_and_pictures_of_none():
-    found = answers(np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), ("a", "b"), ["a", "b", "z"])
+    found = answers(np.array([0, 1, 0]), np.array([0.9, 0.8, 0.6]), ("a", "b"), ["a", "b", "z"])
     assert figures(found)["accuracy"] == pytest.approx(2 / 3)
     assert found.names == ("a", "b", "z")
-    right = answers(np.array([[0.9, 0.1], [0.2, 0.8]]), ("a", "b"), ["a", "b"])
+    right = answers(np.array([0, 1]), np.array([0.9, 0.8]), ("a", "b"), ["a", "b"])
     for picture in (confusion_picture(right), curve_picture([{"epoch": 1.0, "val_loss": 0.1}])):
         assert picture.png.startswith(b"\x89PNG")
 
 
 def test_effort_follows_rows_and_intervals_are_students():
-    assert [epochs_for(rows, 32) for rows in (100, 10_000, 1_000_000)] == [40, 5, 3]
+    assert [epochs_for(rows, 32) for rows in (100, 10_000, 60_000, 1_000_000)] == [40, 5, 3, 1]
     mean, half = mean_interval([1.0, 2.0, 3.0])
     assert (mean, round(half, 3)) == (2.0, 2.484)
     assert np.isnan(mean_interval([1.0])[1])

@@ -11,9 +11,11 @@ import pytest
 
 from data.sources.rows import rows_of
 from experiments.bench_cells import CONTENDERS, Plan, cell_answers, measure_cell
+from experiments.bench_lines import lines_of
 from experiments.bench_oos import choose_threshold, in_scope_scores, scope_curve
+from experiments.bench_page import BEGIN, END, markdown, write_table
 from experiments.bench_run import Part
-from experiments.bench_table import BEGIN, END, bench_table, lines_of, markdown, write_table
+from experiments.bench_table import PICTURE, bench_table
 from experiments.bench_tasks import TASKS, cut, embedded_task, task_parts
 from tests.conftest import ROOT
 
@@ -74,6 +76,9 @@ def test_a_quick_table_is_measured_kept_and_goes_on(plan, sets, monkeypatch, cap
     assert set(cell["oos"]) == {"score", "probability", "energy", "mahalanobis", "combined"}
     assert 0 <= cell["oos_recall"] <= 1
     assert "apple" not in json.dumps(cell)
+    assert (plan.folder / "quick" / PICTURE).read_bytes().startswith(b"\x89PNG")
+    table = json.loads((plan.folder / "quick" / "table.json").read_text())
+    assert [row["task"] for row in table] == ["clinc150"]
     monkeypatch.setattr("experiments.bench_cells.learn", lambda *_: pytest.fail("measured again"))
     again = bench_table(["clinc150"], plan, None)
     assert again[0].figures["shared"]["accuracy"].value == figures["shared"]["accuracy"].value
@@ -131,6 +136,24 @@ def test_gains_are_paired_over_folds_and_seeds():
     assert "met" in text
     assert "| – |" in text  # no probe was measured
     assert all(len(row) < 600 for row in text.splitlines())
+
+
+def test_lines_of_earlier_tables_stay_when_they_are_whole(tmp_path):
+    from data.files import write_json
+    from experiments.bench_cells import kept_cells
+
+    plan = Plan(folder=tmp_path, seeds=(1, 2))
+    for contender in CONTENDERS[:-1]:
+        one = cell("cped", contender, 1, "test", [0] * 40)
+        write_json(plan.place / "cped" / f"{contender}.json", one)
+    assert kept_cells(TASKS["cped"], plan) == []
+    for seed in (1, 2, 3):
+        ours = cell("cped", CONTENDERS[-1], seed, "test", [0] * 40)
+        write_json(plan.place / "cped" / f"ours-{seed}.json", ours)
+    kept = kept_cells(TASKS["cped"], plan)
+    assert [(one["contender"], one["seed"]) for one in kept] == [
+        *((name, 1) for name in CONTENDERS), (CONTENDERS[-1], 2),
+    ]  # fmt: skip
 
 
 def test_answers_of_folds_with_different_labels_are_one():

@@ -103,6 +103,7 @@ def test_an_empty_cell_is_refused_or_left_out(tmp_path, cells, column):
         ("bad.jsonl", b'{"text": "a", "label": "b"}\n{"text"\n', "line 2: not JSON"),
         ("list.jsonl", b"[1]\n", "line 1: expected an object"),
         ("deep.jsonl", b'{"text": {"a": 1}, "label": "b"}\n', "row 1: text: expected a text or a number"),
+        ("half.jsonl", b'{"text": "\\ud800", "label": "b"}\n', "half of a surrogate pair"),
         ("no.parquet", b"PAR0", "not a Parquet file"),
         ("no.xlsx", b"PK00", "not an XLSX workbook"),
         ("no.csv.gz", b"plain", "not a whole gzip file"),

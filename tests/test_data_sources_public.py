@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from data.sources.files import Columns
 from data.sources.labels import check_training_labels, label_set, only_in_test
+from data.sources.named import read_rows
 from data.sources.public import PUBLIC, datasets_folder, read_public
 from data.sources.rows import rows_of
 from data.taxonomy import parse_taxonomy
@@ -45,6 +47,19 @@ def test_a_pair_is_read_together(tmp_path):
     (tmp_path / "afqmc_train.jsonl.gz").write_bytes(gzip.compress(row.encode()))
     pair = read_public("afqmc", tmp_path)["all"][0]
     assert (pair.text, pair.context[0].text, pair.category) == ("花呗怎么还", "怎么还花呗", "same")
+
+
+def test_one_word_names_any_source(tmp_path, monkeypatch):
+    (tmp_path / "banking77_train.csv").write_text("text,category\nwhere is my card,card\n")
+    (tmp_path / "banking77_test.csv").write_text("text,category\nlost it,lost\n")
+    monkeypatch.setenv("KEFU_DATASETS", str(tmp_path))
+    assert read_rows("public:banking77/test").counts() == {"lost": 1}
+    with pytest.raises(ValueError, match=r"has no part 'all'; there are: train, test"):
+        read_rows("public:banking77")
+    columns = Columns("text", "category")
+    assert read_rows(tmp_path / "banking77_train.csv", columns)[0].text == "where is my card"
+    with pytest.raises(ValueError, match=r"hub: .*gone \(validation\): cannot be loaded"):
+        read_rows(f"hub:{tmp_path}/gone@validation")
 
 
 def test_unknown_names_and_missing_files_are_named(tmp_path, monkeypatch):

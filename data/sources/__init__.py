@@ -3,7 +3,7 @@
 `corpus` reads what the pipeline is made of. The others give `Rows` (`rows`): labelled texts in Arrow columns,
 each text held once, which training reads as examples. `files` reads a local CSV, JSONL, Parquet or XLSX file
 whose columns are named, `public` the sets of the folder `KEFU_DATASETS` by name, `hub` a data set of the
-Hugging Face hub when somebody asks for one, `named` any of them by one word; `labels` makes a schema of any set of labels.
+Hugging Face hub, `named` any of them by one word; `labels` makes a schema of any set of labels.
 """
 
 from __future__ import annotations

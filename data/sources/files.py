@@ -110,30 +110,43 @@ def table_rows(
 def _checked(batches: Iterator[Batch], columns: Columns, name: str, skip: bool) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
+    fields = schema()
+    roles = list(columns.named().items())
     number = 0
     for batch in batches:
-        rows = []
-        for values in zip(*(batch[column] for column in columns.named().values()), strict=True):
+        kept: dict[str, list[Any]] = {field.name: [] for field in fields}
+        for values in zip(*(batch[column] for _, column in roles), strict=True):
             number += 1
-            cells = dict(zip(columns.named(), values, strict=True))
-            row: dict[str, Any] = {"group": None, "context": []}
+            row: dict[str, Any] = {"group": None, "context": None}
             empty = None
-            for role, value in cells.items():
-                where = f"{name}: row {number}: {getattr(columns, role)}"
+            for (role, column), value in zip(roles, values, strict=True):
                 if role == "context":
-                    row[role] = context_of(value, where)
+                    row[role] = context_of(value, f"{name}: row {number}: {column}")
                     continue
-                row[role] = word(value, where) or None
-                if row[role] is None and role != "group":
-                    empty = where
+                said = (
+                    value.strip()
+                    if isinstance(value, str)
+                    else word(value, f"{name}: row {number}: {column}")
+                )
+                # A text stays as it stands, with its spaces: predictions are laid beside the user's own file.
+                row[role] = value if role == "text" and said and isinstance(value, str) else said or None
+                if not said and role != "group":
+                    empty = f"{name}: row {number}: {column}"
             if empty is None:
-                rows.append(row)
+                for field, cells in kept.items():
+                    cells.append(row[field])
             elif not skip:
                 raise ValueError(
                     f"{empty}: is empty; fill it in, or leave such rows out with skip_empty (--skip-empty)"
                 )
-        if rows:
-            yield pa.RecordBatch.from_pylist(rows, schema())
+        if kept["text"]:
+            try:
+                arrays = [pa.array(kept[field.name], field.type) for field in fields]
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    f"{name}: rows up to {number}: half of a surrogate pair ({error})"
+                ) from error
+            yield pa.RecordBatch.from_arrays(arrays, schema=fields)
 
 
 def _require(columns: Columns, there: Sequence[Any], name: Path | str) -> None:

@@ -66,6 +66,7 @@ class Rows(Sequence[Example]):
         keys: Mapping[str, str] | None = None,
     ) -> None:
         self.table, self.name, self.keys = table, name, keys
+        self._fingerprint = ""
         self.order = np.arange(table.num_rows) if order is None else np.asarray(order, np.int64)
 
     def __len__(self) -> int:
@@ -154,12 +155,15 @@ class Rows(Sequence[Example]):
 
     def fingerprint(self) -> str:
         """Twelve hex digits of texts, labels, groups, contexts and their order."""
+        if self._fingerprint:
+            return self._fingerprint
         digest = hashlib.sha256()
         for start in range(0, len(self), _CHUNK):
             part = self.table.take(self.order[start : start + _CHUNK])
             for column in part.columns:
-                digest.update(repr(column.to_pylist()).encode())
-        return digest.hexdigest()[:12]
+                digest.update(repr(column.to_pylist()).encode(errors="surrogatepass"))
+        self._fingerprint = digest.hexdigest()[:12]
+        return self._fingerprint
 
 
 def collect(batches: Iterable[pa.RecordBatch], name: str, in_memory: int | None = None) -> Rows:

@@ -143,6 +143,9 @@ def test_large_files_are_mapped_and_hold_no_example(tmp_path):
     assert len(mapped) == 9000
     assert mapped.fingerprint() == small.fingerprint()
     assert mapped[8999].text == "message 8999"
+    shuffled = np.random.default_rng(1).permutation(9000)[:100]
+    assert [row.text for row in mapped.take(shuffled)] == [f"message {n}" for n in shuffled]
+    assert [row.text for row in mapped.take([5, 8000])] == ["message 5", "message 8000"]
     part = mapped.take(np.flatnonzero(mapped.label_array() == "1"))
     assert part.counts() == {"1": 3000}
     assert part[1:3][0].text == "message 4"

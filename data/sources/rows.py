@@ -31,6 +31,7 @@ IN_MEMORY = 128 * 2**20
 AUTHOR, EMOTION = "public", "none"
 """What examples of rows without author and emotion say."""
 _CHUNK = 2048
+_SPREAD = 16  # rows looked through for each that is wanted
 
 
 def schema() -> pa.Schema:
@@ -86,8 +87,18 @@ class Rows(Sequence[Example]):
     def __iter__(self) -> Iterator[Example]:
         for start in range(0, len(self), _CHUNK):
             chosen = self.order[start : start + _CHUNK]
-            for row, values in zip(chosen.tolist(), self.table.take(chosen).to_pylist(), strict=True):
-                yield self._example(row, values)
+            columns = self._columns(chosen, self.table.column_names)
+            for row, *cells in zip(chosen.tolist(), *columns, strict=True):
+                yield self._example(row, dict(zip(self.table.column_names, cells, strict=True)))
+
+    def _columns(self, chosen: NDArray[np.int64], names: Sequence[str]) -> list[list[Any]]:
+        """The cells of some columns, of these rows of the table."""
+        if len(chosen) and (np.diff(chosen) > 0).all() and chosen[-1] - chosen[0] < _SPREAD * len(chosen):
+            part = self.table.select(names).slice(chosen[0], chosen[-1] - chosen[0] + 1).combine_chunks()
+            return [column.to_pylist() for column in part.take(chosen - chosen[0]).columns]
+        # Arrow's own `take` joins all chunks of a table first, however few rows are asked for.
+        columns = [self.table.column(name) for name in names]
+        return [[column[row].as_py() for row in chosen.tolist()] for column in columns]
 
     def _example(self, row: int, values: Mapping[str, Any]) -> Example:
         label = values["label"]
@@ -138,8 +149,7 @@ class Rows(Sequence[Example]):
         grouped = self.has_groups
         position = 0
         for start in range(0, len(self), _CHUNK):
-            part = self.table.select(["text", "group"]).take(self.order[start : start + _CHUNK])
-            texts, names = part.column("text").to_pylist(), part.column("group").to_pylist()
+            texts, names = self._columns(self.order[start : start + _CHUNK], ["text", "group"])
             for text, group in zip(texts, names, strict=True):
                 word = f"g{group}" if grouped and group is not None else "t" + "".join(text.lower().split())
                 mark = hashlib.blake2b(word.encode(), digest_size=8).digest()
@@ -159,9 +169,8 @@ class Rows(Sequence[Example]):
             return self._fingerprint
         digest = hashlib.sha256()
         for start in range(0, len(self), _CHUNK):
-            part = self.table.take(self.order[start : start + _CHUNK])
-            for column in part.columns:
-                digest.update(repr(column.to_pylist()).encode(errors="surrogatepass"))
+            for column in self._columns(self.order[start : start + _CHUNK], self.table.column_names):
+                digest.update(repr(column).encode(errors="surrogatepass"))
         self._fingerprint = digest.hexdigest()[:12]
         return self._fingerprint
 

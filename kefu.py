@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from data.taxonomy import Taxonomy
+from experiments.bench_command import add_bench_parser
+from experiments.desk_command import add_desk_parsers
+from experiments.label_command import add_label_parser
+from experiments.passed_on import add_passed_on
 
 __all__ = ["main"]
 
@@ -205,246 +206,10 @@ def _doctor(options: argparse.Namespace) -> None:
     raise SystemExit(examine(PROJECT))
 
 
-def _taxonomy() -> Taxonomy:
-    from data.taxonomy import load_taxonomy
-    from training.config import taxonomy_path
-
-    return load_taxonomy(taxonomy_path())
-
-
-def _label_up(options: argparse.Namespace) -> None:
-    from labeling.server import run_server
-
-    run_server(options.port)
-
-
-def _label_init(options: argparse.Namespace) -> None:
-    from labeling.commands import init
-
-    init(_taxonomy(), options.title, options.annotators, options.prelabel)
-
-
-def _label_list(options: argparse.Namespace) -> None:
-    from labeling.commands import list_projects
-
-    list_projects()
-
-
-def _label_invite(options: argparse.Namespace) -> None:
-    from labeling.commands import invite
-
-    invite(options.email)
-
-
-def _label_push(options: argparse.Namespace) -> None:
-    from labeling.commands import push_file
-
-    push_file(
-        _taxonomy(), options.file, options.project, options.gold, not options.no_suggestions, options.service
-    )
-
-
-def _label_feedback(options: argparse.Namespace) -> None:
-    from labeling.commands import take_feedback
-
-    take_feedback(_taxonomy(), options.project, options.store, not options.no_suggestions, options.service)
-
-
-def _label_queue(options: argparse.Namespace) -> None:
-    from labeling.commands import queue
-
-    queue(_taxonomy(), options.strategy, options.count, options.project, options.seed)
-
-
-def _label_backend(options: argparse.Namespace) -> None:
-    from labeling.backend import serve
-
-    serve(_taxonomy(), options.host, options.port, options.service)
-
-
-def _label_connect(options: argparse.Namespace) -> None:
-    from labeling.commands import connect_backend
-
-    connect_backend(_taxonomy(), options.backend, options.project)
-
-
-def _label_pull(options: argparse.Namespace) -> None:
-    from labeling.commands import pull
-
-    pull(_taxonomy(), options.project, options.output, options.beside, options.policy)
-
-
-def _label_agreement(options: argparse.Namespace) -> None:
-    from labeling.commands import measure
-
-    measure(_taxonomy(), options.output, options.project)
-
-
-def _label_adjudicate(options: argparse.Namespace) -> None:
-    from labeling.commands import adjudicate_conflicts
-
-    adjudicate_conflicts(_taxonomy(), options.project)
-
-
-def _label_errors(options: argparse.Namespace) -> None:
-    from experiments.label_review import review_errors
-
-    review_errors(_taxonomy(), options.limit, options.project, options.output, options.beside)
-
-
-def _label_clinic(options: argparse.Namespace) -> None:
-    from experiments.label_review import review_categories
-
-    review_categories(_taxonomy(), options.output, options.project, options.beside)
-
-
-def _label_sync(options: argparse.Namespace) -> None:
-    from experiments.sync import sync
-
-    sync(_taxonomy(), options.project, options.beside, options.train)
-
-
 def _lineage(options: argparse.Namespace) -> None:
     from experiments.lineage import show_lineage
 
     show_lineage(options.what)
-
-
-def _label_parser(commands: Any) -> None:
-    text = "label chats in Label Studio, and know how far the labels can be trusted"
-    group = commands.add_parser("label", help=text, description=text)
-    verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    def add(name: str, action: object, text: str, project: bool = True) -> argparse.ArgumentParser:
-        command: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
-        command.set_defaults(action=action)
-        if project:
-            command.add_argument(
-                "--project", type=int, help="number of the labelling project, if there are several"
-            )
-        return command
-
-    up = add("up", _label_up, "start Label Studio here (installed on first use)", project=False)
-    up.add_argument("--port", type=int, default=8080)
-    init = add(
-        "init", _label_init, "make the labelling project, or bring its screen up to date", project=False
-    )
-    init.add_argument("--title", default="客服对话标注")
-    init.add_argument("--annotators", type=int, default=1, help="people who label each task")
-    init.add_argument(
-        "--prelabel", action="store_true", help="the model's answer is already chosen on the screen"
-    )
-    add("list", _label_list, "the projects of this platform on the server", project=False)
-    invite = add("invite", _label_invite, "make an account for an annotator", project=False)
-    invite.add_argument("email")
-    push = add("push", _label_push, "import chats as tasks: masked, without doubles, with suggestions")
-    push.add_argument("file", type=Path, help="JSON Lines: messages with context, or whole chats with turns")
-    push.add_argument(
-        "--gold", action="store_true", help="rows have known labels, by which people are measured"
-    )
-    push.add_argument("--no-suggestions", action="store_true", help="without the champion's opinion")
-    push.add_argument("--service", help="address of a running inference service to ask for suggestions")
-    feedback = add("feedback", _label_feedback, "make tasks of agents' feedback, wrong answers first")
-    feedback.add_argument("--store", type=Path, help="default: KEFU_FEEDBACK, or .kefu/feedback.sqlite")
-    feedback.add_argument("--no-suggestions", action="store_true", help="without the champion's opinion")
-    feedback.add_argument("--service", help="address of a running inference service to ask for suggestions")
-    queue = add("queue", _label_queue, "open a tab with what to label next, in order")
-    queue.add_argument(
-        "--strategy", choices=("uncertainty", "diverse", "disagreement", "random"), default="diverse"
-    )
-    queue.add_argument("--count", type=int, default=200)
-    queue.add_argument("--seed", type=int, default=0)
-    backend = add(
-        "backend", _label_backend, "answer Label Studio's requests for suggestions, queue its events"
-    )
-    backend.add_argument("--host", default="127.0.0.1")
-    backend.add_argument("--port", type=int, default=9090)
-    backend.add_argument("--service", help="address of a running inference service to ask")
-    connect = add(
-        "connect", _label_connect, "let Label Studio ask a running backend, and tell it of annotations"
-    )
-    connect.add_argument(
-        "--backend", default="http://127.0.0.1:9090", help="its address, as Label Studio sees it"
-    )
-    pull = add("pull", _label_pull, "fetch every answer and settle them into examples")
-    pull.add_argument("--output", type=Path, default=Path("data/raw/label_studio/examples.jsonl"))
-    pull.add_argument("--beside", help="another source whose examples go into the same file: data/corpus")
-    pull.add_argument("--policy", type=Path, help="how answers are settled (default: labeling/policy.yaml)")
-    agreement = add(
-        "agreement", _label_agreement, "how far people agree, who needs help: table, picture, page"
-    )
-    agreement.add_argument("--output", type=Path, default=Path(".kefu/agreement"))
-    add("adjudicate", _label_adjudicate, "tasks in conflict become a project for the one who decides")
-    errors = add("errors", _label_errors, "probable label errors become a project for review")
-    errors.add_argument("--limit", type=int, default=200, help="the most suspicious so many")
-    errors.add_argument("--output", type=Path, default=Path("data/interim/suspects.jsonl"))
-    errors.add_argument("--beside", help="another source to learn from: data/corpus")
-    clinic = add("clinic", _label_clinic, "categories to merge, split or clarify, with examples")
-    clinic.add_argument("--beside", help="another source to learn from and to look at: data/corpus")
-    clinic.add_argument("--output", type=Path, default=Path(".kefu/clinic"))
-    sync = add("sync", _label_sync, "pull, make a snapshot, and on demand train and compare")
-    sync.add_argument("--beside", help="another source whose examples go into the same snapshot: data/corpus")
-    sync.add_argument("--train", action="store_true", help="train on the new snapshot and compare")
-
-
-def _knowledge_import(options: argparse.Namespace) -> None:
-    from assist.knowledge.intake import DEMO_DOCUMENTS, knowledge_import
-
-    report = knowledge_import(options.folder or DEMO_DOCUMENTS, prune=options.prune)
-    print("\n".join(report.lines()))
-    if report.refused:
-        raise SystemExit(1)
-
-
-def _knowledge_unanswered(options: argparse.Namespace) -> None:
-    from assist.knowledge.intake import knowledge_unanswered
-
-    print("\n".join(knowledge_unanswered(limit=options.limit)) or "every question so far was answered")
-
-
-def _inspect(options: argparse.Namespace) -> None:
-    from experiments.inspection_log import inspect_log_file
-
-    inspect_log_file(options.log, options.output)
-
-
-_ELSEWHERE = {
-    "check": ("assist.scripts.check", "read every script and a sample of composed replies for faults"),
-    "import": ("assist.scripts.importing", "take in a shop's own scripts (CSV, XLSX, JSONL)"),
-    "train": ("experiments.reply_training", "train the reranker for the packaged champion's encoder"),
-}
-"""`kefu scripts …`: modules whose own command line reads the rest."""
-
-
-def _elsewhere(options: argparse.Namespace) -> None:
-    status = importlib.import_module(options.module).main(options.rest)
-    if status:
-        raise SystemExit(status)
-
-
-def _help_parsers(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
-    scripts = add("scripts", None, "the script library: check it, take in a shop's own, train its ranking")
-    parts = scripts.add_subparsers(metavar="COMMAND", required=True)
-    for name, (module, text) in _ELSEWHERE.items():
-        part = parts.add_parser(name, help=text, description=text, add_help=False)
-        part.set_defaults(action=_elsewhere, module=module)
-    knowledge = add("knowledge", None, "the knowledge base: import documents, see what nobody could answer")
-    parts = knowledge.add_subparsers(metavar="COMMAND", required=True)
-    text = "read a folder of documents (Markdown, HTML, PDF, DOCX, XLSX) into the knowledge base"
-    part = parts.add_parser("import", help=text, description=text)
-    part.set_defaults(action=_knowledge_import)
-    part.add_argument("folder", nargs="?", type=Path, help="the demo shop's documents if left out")
-    part.add_argument("--prune", action="store_true", help="withdraw documents that are not there any more")
-    text = "questions that nothing in the knowledge base answered, the most frequent first"
-    part = parts.add_parser("unanswered", help=text, description=text)
-    part.set_defaults(action=_knowledge_unanswered)
-    part.add_argument("--limit", type=int, default=50)
-    inspect = add("inspect", _inspect, "judge every conversation of a log by the standards of quality")
-    inspect.add_argument("log", type=Path, help="chats in the form of data/demo_shop/README.md")
-    inspect.add_argument("output", type=Path, help="folder for inspections.jsonl and summary.json")
-    text = "the report of a period: key figures, feelings, causes, turning points; a page and an Excel file"
-    report = commands.add_parser("report", help=text, description=text, add_help=False)
-    report.set_defaults(action=_elsewhere, module="experiments.period_report")
 
 
 def _keys_parser(commands: Any) -> None:
@@ -464,6 +229,13 @@ def _keys_parser(commands: Any) -> None:
             command.add_argument("name", help="who calls")
         if name == "add":
             command.add_argument("--rate", type=float, default=50.0, help="requests a second (default 50)")
+
+
+_PASSED_ON = {
+    "ablation": ("experiments.ablation", "what each way of training brings, alone and all together"),
+    "adapt": ("training.adaptation", "go on pretraining the encoder on unlabelled chats"),
+    "ensemble": ("experiments.ensemble", "several exported models as one teacher: soft labels for training"),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -541,9 +313,12 @@ def _parser() -> argparse.ArgumentParser:
     plain.add_argument("--seed", type=int, help="default: train.seed")
     plain.add_argument("--table", type=Path, help="a Markdown page to write the table into")
     plain.add_argument("--no-train", dest="train", action="store_false", help="only the table")
-    _help_parsers(commands, add)
+    add_bench_parser(commands)
+    for name, (module, text) in _PASSED_ON.items():
+        add_passed_on(commands, name, module, text)
+    add_desk_parsers(commands)
     _keys_parser(commands)
-    _label_parser(commands)
+    add_label_parser(commands)
     lineage = add(
         "lineage", _lineage, "walk from a prediction or model to its annotations, or back from a task"
     )
@@ -558,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one subcommand; an error the user can mend is one line, not a traceback."""
     parser = _parser()
     options, options.rest = parser.parse_known_args(arguments)
-    if options.rest and options.action is not _elsewhere:
+    if options.rest and not hasattr(options, "module"):
         parser.error(f"unrecognized arguments: {' '.join(options.rest)}")
     from serving.package import use_local_store
 

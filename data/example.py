@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data.files import read_jsonl, write_jsonl
 
-__all__ = ["ROLES", "Example", "Turn", "Vote", "parse_turns", "read_examples", "write_examples"]
+__all__ = [
+    "ROLES",
+    "Example",
+    "Turn",
+    "Vote",
+    "iter_examples",
+    "parse_turns",
+    "read_examples",
+    "write_examples",
+]
 
 ROLES = ("customer", "agent")
 
@@ -84,26 +93,27 @@ def read_examples(path: Path | str) -> list[Example]:
     Raises:
         ValueError: names file, line and field of the first bad row.
     """
-    examples = []
+    return list(iter_examples(path))
+
+
+def iter_examples(path: Path | str) -> Iterator[Example]:
+    """The rows of `examples.jsonl` one by one, as for `read_examples`."""
     for number, row in read_jsonl(path):
         where = f"{path}:{number}"
         for name in ("id", "text", "category", "emotion", "author"):
             if not isinstance(row.get(name), str):
                 raise ValueError(f"{where}: {name}: expected a text, got {row.get(name)!r}")
-        examples.append(
-            Example(
-                id=row["id"],
-                text=row["text"],
-                category=row["category"],
-                emotion=row["emotion"],
-                author=row["author"],
-                context=parse_turns(row.get("context") or [], f"{where}: context"),
-                conversation=row.get("conversation"),
-                neighbour=row.get("neighbour"),
-                votes=_votes(row.get("votes") or [], f"{where}: votes"),
-            )
+        yield Example(
+            id=row["id"],
+            text=row["text"],
+            category=row["category"],
+            emotion=row["emotion"],
+            author=row["author"],
+            context=parse_turns(row.get("context") or [], f"{where}: context"),
+            conversation=row.get("conversation"),
+            neighbour=row.get("neighbour"),
+            votes=_votes(row.get("votes") or [], f"{where}: votes"),
         )
-    return examples
 
 
 def _votes(value: Any, where: str) -> tuple[Vote, ...]:

@@ -11,14 +11,15 @@ import hashlib
 import json
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.example import Example, Turn, Vote, read_examples
+from data.arrow_rows import STREAM_ABOVE, ArrowExamples, by_id, column, example_of
+from data.example import Example, read_examples
 from data.files import write_json, write_jsonl
 from data.taxonomy import Taxonomy, load_taxonomy, parse_taxonomy
 from data.text import normalise
@@ -32,10 +33,12 @@ __all__ = [
     "Snapshot",
     "SplitConfig",
     "check_labels",
+    "finish_snapshot",
     "load_snapshot",
     "main",
     "near_duplicates",
     "near_groups",
+    "snapshot_id",
     "split_examples",
     "write_snapshot",
 ]
@@ -79,7 +82,8 @@ class Snapshot:
 
     id: str
     taxonomy: Taxonomy
-    splits: dict[str, list[Example]]
+    splits: Mapping[str, Sequence[Example]]
+    """Lists, or `ArrowExamples` where a split is too long to be held in memory."""
 
 
 def split_examples(examples: Sequence[Example], config: SplitConfig) -> dict[str, list[Example]]:
@@ -214,31 +218,42 @@ def check_labels(examples: Sequence[Example], taxonomy: Taxonomy) -> None:
             raise ValueError(f"{example.id}: emotion {example.emotion!r} is not in the schema")
 
 
-def snapshot_id(splits: dict[str, list[Example]], taxonomy: Taxonomy) -> str:
+def snapshot_id(splits: Mapping[str, Sequence[Example]], taxonomy: Taxonomy) -> str:
     """Twelve hex digits that name this data: rows with their splits, and the label schema."""
     digest = hashlib.sha256(json.dumps(taxonomy.raw, sort_keys=True, ensure_ascii=False).encode())
     for name in SPLITS:
-        for example in sorted(splits[name], key=lambda item: item.id):
+        for example in by_id(splits[name]):
             row = json.dumps([name, asdict(example)], sort_keys=True, ensure_ascii=False)
             digest.update(row.encode())
     return digest.hexdigest()[:12]
 
 
-def write_snapshot(splits: dict[str, list[Example]], taxonomy: Taxonomy, folder: Path) -> str:
+def write_snapshot(splits: Mapping[str, Sequence[Example]], taxonomy: Taxonomy, folder: Path) -> str:
     """Write the snapshot as Arrow files with its label maps; returns its id."""
     from datasets import Dataset, DatasetDict
 
+    tables = {name: Dataset.from_list([asdict(example) for example in rows]) for name, rows in splits.items()}
+    return finish_snapshot(DatasetDict(tables), splits, taxonomy, folder)
+
+
+def finish_snapshot(
+    tables: DatasetDict, splits: Mapping[str, Sequence[Example]], taxonomy: Taxonomy, folder: Path
+) -> str:
+    """Write tables with all that a snapshot has beside them, in one move; returns its id.
+
+    Args:
+        tables, splits: the same rows, as Arrow and as examples.
+    """
     identity = snapshot_id(splits, taxonomy)
     beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
-    tables = {name: Dataset.from_list([asdict(example) for example in rows]) for name, rows in splits.items()}
-    DatasetDict(tables).save_to_disk(str(beside))
+    tables.save_to_disk(str(beside))
     write_json(beside / "label_map.json", {
         task: list(taxonomy.label_map(task).labels) for task in ("category", "emotion")
     })  # fmt: skip
     write_json(beside / "taxonomy.json", taxonomy.raw)
     counts = {name: len(rows) for name, rows in splits.items()}
-    authors = {name: dict(Counter(row.author for row in rows)) for name, rows in splits.items()}
+    authors = {name: dict(Counter(column(rows, "author"))) for name, rows in splits.items()}
     write_json(beside / "snapshot.json", {"id": identity, "rows": counts, "authors": authors})
     write_jsonl(beside / LINEAGE, _lineage(splits))
     shutil.rmtree(folder, ignore_errors=True)
@@ -246,7 +261,7 @@ def write_snapshot(splits: dict[str, list[Example]], taxonomy: Taxonomy, folder:
     return identity
 
 
-def _lineage(splits: dict[str, list[Example]]) -> Iterator[dict[str, Any]]:
+def _lineage(splits: Mapping[str, Sequence[Example]]) -> Iterator[dict[str, Any]]:
     """Which annotations each labelled row rests on; without any text, so that it may travel with a run."""
     for name, rows in splits.items():
         for row in rows:
@@ -256,8 +271,11 @@ def _lineage(splits: dict[str, list[Example]]) -> Iterator[dict[str, Any]]:
                 yield {"example": row.id, "split": name, **labels, "votes": votes}
 
 
-def load_snapshot(folder: Path | str) -> Snapshot:
+def load_snapshot(folder: Path | str, stream_above: int = STREAM_ABOVE) -> Snapshot:
     """Load a snapshot and check that it is the one its id names.
+
+    Args:
+        stream_above: splits of more rows stay on disk, as `data.arrow_rows.ArrowExamples`.
 
     Raises:
         FileNotFoundError: there is no snapshot; says how to make one.
@@ -272,16 +290,15 @@ def load_snapshot(folder: Path | str) -> Snapshot:
     raw = json.loads((folder / "taxonomy.json").read_text(encoding="utf-8"))
     taxonomy = parse_taxonomy(raw, str(folder / "taxonomy.json"))
     tables: DatasetDict = load_from_disk(str(folder))
-    splits = {name: [_example(row) for row in tables[name]] for name in SPLITS}
+    splits: dict[str, Sequence[Example]] = {
+        name: ArrowExamples(tables[name])
+        if len(tables[name]) > stream_above
+        else [example_of(row) for row in tables[name]]
+        for name in SPLITS
+    }
     if snapshot_id(splits, taxonomy) != identity:
         raise ValueError(f"{folder}: the rows do not match snapshot id {identity}; make it anew")
     return Snapshot(identity, taxonomy, splits)
-
-
-def _example(row: dict[str, Any]) -> Example:
-    turns = tuple(Turn(**turn) for turn in row.pop("context") or ())
-    votes = tuple(Vote(**vote) for vote in row.pop("votes", None) or ())
-    return Example(context=turns, votes=votes, **row)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

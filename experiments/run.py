@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
+from data.arrow_rows import column
 from data.example import Example
 from data.files import sha256_file
 from data.split import load_snapshot
@@ -28,6 +29,7 @@ from training.export import export_model
 from training.fit import fit_model
 from training.predictions import write_predictions, write_rows
 from training.report import model_card, write_report
+from training.streaming import VALIDATION_ROWS, thinned
 
 __all__ = ["evaluate_stage", "main", "record_report", "recorded_run", "task_reports", "train_stage"]
 
@@ -56,7 +58,7 @@ def train_stage(
     """
     snapshot = load_snapshot(snapshot_folder)
     rows = {name: len(examples) for name, examples in snapshot.splits.items()}
-    authors = sorted({row.author for row in snapshot.splits["train"]})
+    authors = sorted(set(column(snapshot.splits["train"], "author")))
     tags = {
         "model": model,
         "method": config.method,
@@ -89,7 +91,9 @@ def train_stage(
             },
             card=model_card(config, snapshot.id, rows, authors),
         )
-        add_artefacts(output, snapshot.splits["val"], config.thresholds, config.artefacts)
+        add_artefacts(
+            output, thinned(snapshot.splits["val"], VALIDATION_ROWS), config.thresholds, config.artefacts
+        )
     return run
 
 
@@ -101,10 +105,12 @@ def evaluate_stage(exported: Path, snapshot_folder: Path, report: Path) -> dict[
     """
     snapshot = load_snapshot(snapshot_folder)
     model = ExportedModel(exported)
+    held_out = {
+        split: thinned(rows, VALIDATION_ROWS) for split, rows in snapshot.splits.items() if split != "train"
+    }
     answers = {
         split: (rows, model.probabilities([(row.text, row.context) for row in rows]))
-        for split, rows in snapshot.splits.items()
-        if split != "train"
+        for split, rows in held_out.items()
     }
     # `val/…` are the curves of training; the exported, calibrated model gets a name of its own.
     reports = {
@@ -155,7 +161,7 @@ def recorded_run(exported: Path) -> str | None:
 
 
 def task_reports(
-    model: ExportedModel, rows: list[Example], full: dict[str, NDArray[np.float32]] | None = None
+    model: ExportedModel, rows: Sequence[Example], full: dict[str, NDArray[np.float32]] | None = None
 ) -> list[TaskReport]:
     """The figures of each of the model's tasks on any labelled rows.
 
@@ -172,7 +178,7 @@ def task_reports(
 
 
 def _without_context(
-    model: ExportedModel, rows: list[Example], full: dict[str, NDArray[np.float32]]
+    model: ExportedModel, rows: Sequence[Example], full: dict[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float32]]:
     in_context = [index for index, row in enumerate(rows) if row.context]
     alone = {task: values.copy() for task, values in full.items()}

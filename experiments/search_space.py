@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["PRUNERS", "Parameter", "SearchSpace", "Value", "load_search_space"]
 
 Value = int | float | str | None
-SECTIONS = ("backbone", "input", "train", "thresholds")
+SECTIONS = ("backbone", "input", "train", "recipe", "thresholds")
 PRUNERS = ("median", "hyperband", "none")
 KEYS = {"low", "high", "log", "step", "choices"}
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -142,8 +144,10 @@ def _kept_pieces(packed: PackedEncoder, full: Tokenizer, texts: Iterable[str], m
     """Indices into the vocabulary, specials first: in use, single characters, then the margin."""
     specials = [packed.bos, packed.pad, packed.eos, packed.unk]
     keep = set(specials)
-    for ids in _encode_all(full, texts):
-        keep.update(ids)
+    remaining = iter(texts)
+    while block := list(islice(remaining, 8192)):  # all at once would take kilobytes a text
+        for ids in _encode_all(full, block):
+            keep.update(ids)
     room = margin
     for index in np.argsort(-packed.scores, kind="stable"):
         index = int(index)
@@ -160,6 +164,7 @@ def _kept_pieces(packed: PackedEncoder, full: Tokenizer, texts: Iterable[str], m
     return specials + sorted(keep - set(specials))
 
 
+@lru_cache(maxsize=2**19)  # a pure function of the piece; every further model of a process asks all again
 def _can_occur(piece: str) -> bool:
     chinese_or_ascii = all(c.isascii() or "一" <= c <= "鿿" for c in piece)
     if len(piece) > 1 and not chinese_or_ascii:

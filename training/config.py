@@ -16,6 +16,7 @@ import yaml
 
 from data.encoding import InputLimits
 from data.taxonomy import TASKS
+from training.recipe import RecipeConfig
 
 __all__ = [
     "METHODS",
@@ -76,7 +77,8 @@ class TrainConfig:
     head_lr: float = 3.0e-3
     """Peak learning rate of the heads."""
     layer_decay: float = 0.9
-    """Each layer further down learns at this multiple of the one above."""
+    """Each layer further down learns at this multiple of the one above; 1 is one rate for all. Source: Howard
+    and Ruder, "Universal Language Model Fine-tuning for Text Classification", 2018, section 3.2. Free."""
     warmup: float = 0.1
     """Share of all steps before the peak; then linear to zero."""
     weight_decay: float = 0.01
@@ -101,13 +103,15 @@ class TrainConfig:
     """`32`, `bf16`, or `auto`: bf16 where the processor computes it natively."""
     accelerator: str = "auto"
     """`auto`, `cpu` or `gpu`."""
+    devices: int = 1
+    """Processes that train together, one a GPU; each takes its share of every batch."""
     shots: int = 8
     """Training rows of each label that the method `few_shot` may see."""
     seed: int = 7
 
     def __post_init__(self) -> None:
         _require(self.shots >= 2, "train.shots", "must be at least 2: a pair needs two rows of a label")
-        for name in ("epochs", "batch_size", "patience"):
+        for name in ("epochs", "batch_size", "patience", "devices"):
             _require(getattr(self, name) > 0, f"train.{name}", "must be positive")
         for name in ("encoder_lr", "head_lr"):
             _require(0 < getattr(self, name) < 1, f"train.{name}", "must be between 0 and 1")
@@ -217,6 +221,7 @@ class TrainingConfig:
     artefacts: ArtefactConfig = field(default_factory=ArtefactConfig)
     method: str = "fine_tune"
     """One of `METHODS`."""
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
 
     def __post_init__(self) -> None:
         _require(self.method in METHODS, "method", f"{self.method!r} is not one of {METHODS}")
@@ -225,6 +230,8 @@ class TrainingConfig:
             _require(buckets > 0, "train.ngram_buckets", "must be positive: tfidf reads nothing else")
         elif self.method != "fine_tune":
             _require(buckets == 0, "train.ngram_buckets", f"must be 0: {self.method} reads the encoder alone")
+        fine_tuned = self.method == "fine_tune" or self.recipe.plain
+        _require(fine_tuned, "recipe", f"is of method fine_tune; leave it out for {self.method}")
         _require(bool(self.tasks), "tasks", f"name at least one of {TASKS}")
         for task in self.tasks:
             _require(task in TASKS, "tasks", f"{task!r} is not one of {TASKS}")
@@ -236,7 +243,12 @@ class TrainingConfig:
 
     def fingerprint(self, snapshot: str) -> str:
         """Twelve hex digits: the same settings on the same data."""
-        text = json.dumps([snapshot, asdict(self)], sort_keys=True)
+        values = asdict(self)
+        if self.recipe.plain:
+            del values["recipe"]  # so that runs begun before there were recipes are found again
+        if self.train.devices == 1:
+            del values["train"]["devices"]
+        text = json.dumps([snapshot, values], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -335,6 +347,7 @@ _SECTIONS: dict[str, Any] = {
     "train": TrainConfig,
     "thresholds": ThresholdConfig,
     "artefacts": ArtefactConfig,
+    "recipe": RecipeConfig,
 }
 
 

@@ -22,6 +22,7 @@ from data.taxonomy import LabelMap
 from training.calibrate import Calibration, calibrate
 from training.config import TrainingConfig
 from training.lexical import LexicalModel, fit_lexical
+from training.streaming import LEXICAL_ROWS, VALIDATION_ROWS, thinned
 from training.train import TrainResult, train
 
 __all__ = ["Floats", "Views", "encoder_logits", "fit_lexical_views", "fit_model", "targets", "train_views"]
@@ -63,7 +64,7 @@ def fit_model(
         The result, whose network now has both views joined, and its calibration.
     """
     views = train_views(config, snapshot, checkpoints, logger, callbacks, progress)
-    result, val = views.result, snapshot.splits["val"]
+    result, val = views.result, thinned(snapshot.splits["val"], VALIDATION_ROWS)
     logits, target = views.logits(val), targets(val, result.label_maps)
     in_context = np.array([bool(row.context) for row in val])
     calibration = calibrate(logits, target, in_context, snapshot.taxonomy, config.thresholds)
@@ -84,7 +85,7 @@ def train_views(
     result = _learn(config, snapshot, checkpoints, logger, callbacks, progress)
     if result.ngrams is None:
         return Views(result, {})
-    rows, strength = snapshot.splits["train"], config.train.ngram_strength
+    rows, strength = thinned(snapshot.splits["train"], LEXICAL_ROWS), config.train.ngram_strength
     return Views(result, fit_lexical_views(rows, result.label_maps, result.ngrams, strength))
 
 
@@ -109,6 +110,13 @@ def _learn(
         from training.contrastive import train_few_shot
 
         return train_few_shot(config, snapshot, logger, callbacks, progress)
+    if config.recipe.self_training:
+        from training.self_training import self_train
+
+        def learn(plain: TrainingConfig, rows: Snapshot) -> TrainResult:
+            return train(plain, rows, checkpoints, logger, callbacks, progress)
+
+        return self_train(config, snapshot, learn, encoder_logits)
     return train(config, snapshot, checkpoints, logger, callbacks, progress)
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from training.recipe import POOLINGS
+
 __all__ = ["ChatNetwork"]
 
 
@@ -20,6 +22,10 @@ class ChatNetwork(nn.Module):
         encoder: gives `last_hidden_state` [batch, length, hidden].
         tasks: task name to number of labels.
         dropout: before the heads.
+        pooling: one of `training.recipe.POOLINGS`; `mean` is what the first paragraph says.
+
+    Raises:
+        ValueError: the pooling is unknown.
     """
 
     def __init__(
@@ -27,13 +33,19 @@ class ChatNetwork(nn.Module):
         encoder: PreTrainedModel,
         tasks: dict[str, int],
         dropout: float = 0.1,
+        pooling: str = "mean",
     ) -> None:
         super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling: {pooling!r} is not one of {POOLINGS}")
+        self.pooling = pooling
         self.encoder = encoder
         self.tasks = dict(tasks)
-        hidden = encoder.config.hidden_size
+        hidden = encoder.config.hidden_size * (2 if pooling == "mean_max" else 1)
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({task: nn.Linear(hidden, size) for task, size in tasks.items()})
+        # From zero: all tokens weigh the same at first.
+        self.pool_query = nn.Parameter(torch.zeros(hidden)) if pooling == "attention" else None
         self.ngram_rows: Tensor | None = None
         self.ngram_bias: Tensor | None = None
         self.ngram_context_scale: Tensor | None = None
@@ -55,6 +67,29 @@ class ChatNetwork(nn.Module):
         self.register_buffer("ngram_rows", rows)
         self.register_buffer("ngram_bias", bias)
         self.register_buffer("ngram_context_scale", context_scale)
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """What the heads read, [batch, hidden], or [batch, 2 * hidden] of pooling `mean_max`.
+
+        The arguments are those of `with_embedding`.
+        """
+        types = token_type_ids.clamp(max=getattr(self.encoder.config, "type_vocab_size", 1) - 1)
+        hidden = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=types
+        ).last_hidden_state
+        message = (attention_mask * (1 - token_type_ids)).unsqueeze(-1).to(hidden.dtype)
+        if self.pool_query is not None:
+            scores = (hidden * self.pool_query).sum(-1, keepdim=True).float() - 1e4 * (1 - message.float())
+            return (hidden * scores.softmax(1).to(hidden.dtype)).sum(1)
+        pooled = (hidden * message).sum(1) / message.sum(1).clamp(min=1.0)
+        if self.pooling == "mean_max":
+            pooled = torch.cat([pooled, (hidden - 1e4 * (1 - message)).amax(1)], dim=1)
+        return pooled
+
+    def classify(self, pooled: Tensor) -> list[Tensor]:
+        """The heads' logits [batch, labels] of each task; with a dropout mask of its own in training."""
+        dropped = self.dropout(pooled)
+        return [self.heads[task](dropped).float() for task in self.tasks]
 
     def forward(
         self,
@@ -87,14 +122,8 @@ class ChatNetwork(nn.Module):
             ngram_ids, context_ngram_ids: int64 [batch, n-grams] of the message and of the turns before
                 it, 0 is padding; needed if the network has that view.
         """
-        types = token_type_ids.clamp(max=getattr(self.encoder.config, "type_vocab_size", 1) - 1)
-        hidden = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=types
-        ).last_hidden_state
-        message = (attention_mask * (1 - token_type_ids)).unsqueeze(-1).to(hidden.dtype)
-        pooled = (hidden * message).sum(1) / message.sum(1).clamp(min=1.0)
-        dropped = self.dropout(pooled)
-        logits = [self.heads[task](dropped).float() for task in self.tasks]
+        pooled = self.embed(input_ids, attention_mask, token_type_ids)
+        logits = self.classify(pooled)
         if self.ngram_rows is not None:
             if ngram_ids is None or context_ngram_ids is None:
                 raise ValueError("ngram_ids: this network has an n-gram view and needs both groups of them")

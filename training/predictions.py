@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.arrow_rows import BLOCK, blocks, is_streamed
 from data.example import Example
 from data.pii import mask
 from data.split import Snapshot
@@ -160,21 +161,35 @@ def read_predictions(path: Path, split: str = "test") -> Predictions:
 def write_rows(folder: Path, snapshot: Snapshot) -> Path:
     """Write `rows.parquet`: id, hash, split, author and labels of each row of a snapshot, no text."""
     import pyarrow
+    from pyarrow import parquet
 
-    rows = [
-        {
-            "split": split,
-            "id": row.id,
-            "digest": bytes.fromhex(row_digest(row)),
-            "author": row.author,
-            "category": row.category,
-            "emotion": row.emotion,
-        }
-        for split, examples in snapshot.splits.items()
-        for row in examples
-    ]
     about = {"version": _VERSION, "snapshot": snapshot.id}
-    return _write(folder / ROWS, pyarrow.Table.from_pylist(rows), about)
+    if not any(is_streamed(examples) for examples in snapshot.splits.values()):
+        rows = [_listed(split, row) for split, examples in snapshot.splits.items() for row in examples]
+        return _write(folder / ROWS, pyarrow.Table.from_pylist(rows), about)
+    path, writer = folder / ROWS, None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    for split, examples in snapshot.splits.items():
+        for block in blocks(examples, 16 * BLOCK):
+            table = _described(pyarrow.Table.from_pylist([_listed(split, row) for row in block]), about)
+            writer = writer or parquet.ParquetWriter(part, table.schema, compression="zstd")
+            writer.write_table(table)
+    assert writer is not None
+    writer.close()
+    part.replace(path)
+    return path
+
+
+def _listed(split: str, row: Example) -> dict[str, Any]:
+    return {
+        "split": split,
+        "id": row.id,
+        "digest": bytes.fromhex(row_digest(row)),
+        "author": row.author,
+        "category": row.category,
+        "emotion": row.emotion,
+    }
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -191,11 +206,14 @@ def _write(path: Path, table: Any, about: Mapping[str, Any]) -> Path:
     from pyarrow import parquet
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    described = table.replace_schema_metadata({"kefu": json.dumps(about, ensure_ascii=False)})
     part = path.with_suffix(".part")
-    parquet.write_table(described, part, compression="zstd")
+    parquet.write_table(_described(table, about), part, compression="zstd")
     part.replace(path)
     return path
+
+
+def _described(table: Any, about: Mapping[str, Any]) -> Any:
+    return table.replace_schema_metadata({"kefu": json.dumps(about, ensure_ascii=False)})
 
 
 def _read(path: Path) -> tuple[Any, dict[str, Any]]:

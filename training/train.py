@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,15 @@ from data.ngrams import NgramView
 from data.split import Snapshot
 from data.taxonomy import LabelMap
 from data.text import normalise
+from training.averaging import averaging
 from training.backbone import freeze_layers, load_backbone
 from training.batches import Collator, make_loader
 from training.config import TrainingConfig
+from training.distillation import read_soft_labels
 from training.module import ChatModule, class_weights
 from training.network import ChatNetwork
+from training.processes import fitted_state, trainer_settings
+from training.streaming import VALIDATION_ROWS, thinned
 
 __all__ = ["TrainResult", "build_network", "pick_precision", "train", "training_texts"]
 
@@ -59,14 +63,15 @@ def pick_precision(config: str, accelerator: str) -> Any:
     return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
 
 
-def training_texts(rows: Sequence[Example]) -> list[str]:
+def training_texts(rows: Sequence[Example]) -> Iterable[str]:
     """Normalised messages and turns of training rows: what the vocabulary must know."""
-    texts = [normalise(row.text) for row in rows]
-    return texts + [normalise(turn.text) for row in rows for turn in row.context]
+    for row in rows:
+        yield normalise(row.text)
+        yield from (normalise(turn.text) for turn in row.context)
 
 
 def build_network(
-    config: TrainingConfig, texts: Sequence[str], label_maps: dict[str, LabelMap]
+    config: TrainingConfig, texts: Iterable[str], label_maps: dict[str, LabelMap]
 ) -> tuple[ChatNetwork, InputEncoder]:
     """A fresh network and its input encoder; `texts` are normalised training texts."""
     settings = config.backbone
@@ -85,6 +90,7 @@ def build_network(
         backbone.encoder,
         {task: len(labels.labels) for task, labels in label_maps.items()},
         config.train.dropout,
+        config.recipe.pooling,
     )
     return network, encoder
 
@@ -107,11 +113,11 @@ def train(
         progress: show a progress bar.
 
     Raises:
-        ValueError: the input is longer than the backbone allows.
+        ValueError: the input is longer than the backbone allows, or a file that the recipe names is wrong.
     """
     settings = config.train
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    rows, val_rows = snapshot.splits["train"], snapshot.splits["val"]
+    rows, val_rows = snapshot.splits["train"], thinned(snapshot.splits["val"], VALIDATION_ROWS)
     label_maps = {task: snapshot.taxonomy.label_map(task) for task in config.tasks}
     network, encoder = build_network(config, training_texts(rows), label_maps)
     ngrams = NgramView(settings.ngram_buckets) if settings.ngram_buckets else None
@@ -120,13 +126,16 @@ def train(
         settings.batch_size,
         shuffle=True,
         seed=settings.seed,
+        reshuffle=config.recipe.reshuffle,
     )
     val_loader = make_loader(Collator(val_rows, encoder, label_maps), settings.batch_size * 2, False, 0)
     weights = {
         task: class_weights(rows, task, labels, settings.class_balance) for task, labels in label_maps.items()
     }
     network.train()  # pretrained models arrive in evaluation mode, without dropout
-    module = ChatModule(network, weights, settings, steps=settings.epochs * len(train_loader))
+    steps = settings.epochs * len(train_loader)
+    soft = read_soft_labels(Path(config.recipe.soft_labels), rows, label_maps) if config.recipe.distil else {}
+    module = ChatModule(network, weights, settings, steps, config.recipe, soft)
 
     folder = checkpoints / config.fingerprint(snapshot.id)
     last = folder / "last.ckpt"
@@ -144,9 +153,9 @@ def train(
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         accelerator=settings.accelerator,
-        devices=1,
+        **trainer_settings(settings.devices),
         precision=pick_precision(settings.precision, settings.accelerator),
-        callbacks=[saver, stopper, *bar, *callbacks],
+        callbacks=[saver, stopper, *averaging(config.recipe, steps), *bar, *callbacks],
         logger=logger or False,
         enable_model_summary=False,
         enable_progress_bar=progress,
@@ -165,8 +174,10 @@ def train(
         trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=False)
     best = torch.load(saver.best_model_path, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])
-    metrics = {"val/macro_f1": float(saver.best_model_score or 0.0)}
-    epochs = int(trainer.current_epoch)
+    score, epochs = float(saver.best_model_score or 0.0), int(trainer.current_epoch)
+    if settings.devices > 1:
+        score, epochs = fitted_state(best, last)
+    metrics = {"val/macro_f1": score}
     shutil.rmtree(folder, ignore_errors=True)
     return TrainResult(
         network.eval().float().cpu(),

@@ -1,4 +1,4 @@
-"""Where examples come from: the embedded corpus, or a file made from a shop's own labels.
+"""The embedded corpus, or a file of examples made from a shop's own labels.
 
 The embedded corpus lies in `data/corpus/messages/AUTHOR.jsonl` (single messages) and
 `data/corpus/conversations/AUTHOR.jsonl` (whole chats, each customer turn labelled).
@@ -7,7 +7,6 @@ The embedded corpus lies in `data/corpus/messages/AUTHOR.jsonl` (single messages
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from data.files import read_jsonl
 
 __all__ = ["CORPUS", "main", "read_corpus", "read_source"]
 
-CORPUS = Path(__file__).parent / "corpus"
-_log = logging.getLogger(__name__)
+CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 
 
 def read_source(source: Path | str) -> list[Example]:
@@ -95,7 +93,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     count = write_examples(options.output, read_source(options.source))
     print(f"{count} examples -> {options.output}")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from pathlib import Path
 
@@ -89,14 +88,6 @@ def test_only_the_parts_that_are_wanted(service):
     answer = ask(service, "/assist", {**RETURN, "parts": ["graph"]})
     assert [part["part"] for part in answer["parts"]] == ["graph"]
     assert answer["scripts"] is answer["knowledge"] is answer["inspection"] is answer["routing"] is None
-
-
-def test_a_deadline_that_nobody_can_keep_names_what_is_left_out(service):
-    text = "怎么申请退货" * 300
-    answer = ask(service, "/assist", {"text": text, "parts": ["scripts", "knowledge"], "deadline_ms": 10})
-    late = [part for part in answer["parts"] if part["state"] == "late"]
-    assert all("10 ms" in part["reason"] and part["took_ms"] is None for part in late)
-    assert all(answer[part["part"]] is None for part in late)
 
 
 def test_what_the_agent_could_not_answer_yet_is_no_fault(service):
@@ -244,14 +235,3 @@ def test_vectors_belong_to_a_network_not_to_its_name(exported, predictor, home, 
     Desk(shelves, again)
     assert len(list(tmp_path.glob("*.npy"))) == 2, "another network, whatever its name"
     assert first.recommender.index.width == 32
-
-
-def test_a_wrong_library_stops_the_service_with_file_and_line(home, tmp_path):
-    from serving.desk import DeskSettings, Shelves
-    from serving.operations import DeskError
-
-    wrong = tmp_path / "own.jsonl"
-    wrong.write_text('{"id": "x", "kind": "solution"}\n', encoding="utf-8")
-    with pytest.raises(DeskError, match=r"own\.jsonl:1"):
-        Shelves(DeskSettings(scripts=wrong))
-    assert os.environ.get("KEFU_SCRIPTS") is None

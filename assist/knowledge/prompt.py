@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-__all__ = ["PROMPT_VERSION", "SYSTEM", "user_message"]
+__all__ = ["SYSTEM", "user_message"]
 
-PROMPT_VERSION = 1
 
 SYSTEM = """\
 # 角色

@@ -6,7 +6,7 @@ part suits category, state and alert level. Slots are not counted: a filled orde
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,17 +15,12 @@ from numpy.typing import NDArray
 from assist.scripts.compose import Composer
 from assist.scripts.library import Script
 
-__all__ = ["count_calm", "count_replies", "count_soothed"]
+__all__ = ["count_calm", "count_replies"]
 
 
 def count_calm(composer: Composer) -> dict[str, int]:
     """Replies of opening, solution and closing at alert level 0, by category."""
     return count_replies(composer, 0, "neutral")
-
-
-def count_soothed(composer: Composer, moods: Sequence[tuple[int, str]]) -> Mapping[tuple[int, str], int]:
-    """Replies for each (alert level, emotion); moods share texts, so these are not to be added up."""
-    return {mood: sum(count_replies(composer, *mood).values()) for mood in moods}
 
 
 def count_replies(composer: Composer, alert: int, emotion: str) -> dict[str, int]:

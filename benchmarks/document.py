@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.quality_document import document_ablations, document_tasks
 from benchmarks.serving_report import BARE, OURS, TITLES
+from benchmarks.training_document import document_training
 from data.files import atomic_write
 
 __all__ = ["document", "main"]
@@ -21,12 +23,26 @@ FOLDER = Path("benchmarks")
 RIVALS = ("pipeline_bentoml", "pipeline_fastapi")
 
 
-def document(serving: dict[str, Any], soak: dict[str, Any], artefacts: dict[str, Any]) -> str:
-    """The page, from the JSON of `benchmarks.serving`, `benchmarks.soak` and `benchmarks.artefacts`."""
+def document(
+    serving: dict[str, Any],
+    soak: dict[str, Any],
+    artefacts: dict[str, Any],
+    training: Sequence[dict[str, Any] | None] = (None, None, None),
+    ablations: Mapping[str, dict[str, Any]] | None = None,
+    before: str = "",
+) -> str:
+    """The page, from the JSON of the benchmarks.
+
+    Args:
+        training: of `benchmarks.training`, `training_scaling` and `training_memory`; None where not measured.
+        ablations: of `experiments.ablation`, by name.
+        before: the page as it was, whose table of public tasks is kept.
+    """
     return "\n".join([
-        "# How fast the service is", "",
+        "# Benchmarks", "",
         "Made by `python -m benchmarks.document` from the figures of the commands named below. Read the ratios:",
         "each is measured side by side in one run; absolute figures belong to the machine that gave them.", "",
+        document_tasks(before), document_ablations(ablations or {}), document_training(*training), "",
         *_serving(serving), *_soak(soak), *_artefacts(artefacts), *_gpu(),
     ])  # fmt: skip
 
@@ -45,7 +61,7 @@ def _machine(figures: dict[str, Any]) -> str:
 def _serving(figures: dict[str, Any]) -> list[str]:
     found, rounds = figures["ratios"], figures["settings"]["rounds"]
     lines = [
-        "## Against what one would build in an afternoon", "",
+        "## The service against what one would build in an afternoon", "",
         "`python -m benchmarks.serving --rounds 3 --seconds 6 --output benchmarks/serving.json --picture "
         "docs/serving-benchmark.png`",
         "(`--quick`: the main comparison, in under five minutes)", "",
@@ -96,7 +112,7 @@ def _soak(figures: dict[str, Any]) -> list[str]:
     if slope:
         text = f"{slope['mb_per_hour']:+.1f} MB an hour (95 %: {slope['low']:+.1f} to {slope['high']:+.1f})"
     return [
-        "## At full load for ten minutes", "",
+        "## The service at full load for ten minutes", "",
         "`python -m benchmarks.soak --minutes 10 --output benchmarks/soak.json --picture docs/soak.png`", "",
         f"{figures['clients']} clients that never pause, {minutes} minutes: {figures['answers']:,} answers, "
         f"{figures['throughput']:.0f} a second; errors: {errors}; p50 {figures['p50_ms']:.0f} ms, "
@@ -152,6 +168,11 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -162,9 +183,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         file = FOLDER / f"{name}.json"
         if not file.is_file():
             raise SystemExit(f"{file} is missing; make it with: python -m benchmarks.{name} --output {file}")
-        figures.append(json.loads(file.read_text(encoding="utf-8")))
-    with atomic_write(options.output) as file:
-        file.write(document(*figures))
+        figures.append(_read(file))
+    training = [
+        _read(file) if (file := FOLDER / f"{name}.json").is_file() else None
+        for name in ("training", "training_scaling", "training_memory")
+    ]
+    ablations = {
+        file.stem.removeprefix("ablation-"): _read(file) for file in sorted(FOLDER.glob("ablation-*.json"))
+    }
+    before = options.output.read_text(encoding="utf-8") if options.output.is_file() else ""
+    with atomic_write(options.output) as handle:
+        handle.write(document(*figures, training, ablations, before))
     print(f"-> {options.output}")
 
 

@@ -48,6 +48,9 @@ every row.
 """
 
 
+_NOT_YET = ["Not measured yet.", ""]
+
+
 def document_training(
     training: dict[str, Any] | None = None,
     scaling: dict[str, Any] | None = None,
@@ -64,7 +67,7 @@ def _machine(report: dict[str, Any]) -> str:
 
 def _speed(report: dict[str, Any] | None) -> list[str]:
     if report is None:
-        return []
+        return _NOT_YET
     setup, ratios = report["setup"], report["ratios"]
     rounds = max(one["rounds"] for one in report["summary"].values())
     lines = [table(report), ""]
@@ -86,7 +89,7 @@ def _speed(report: dict[str, Any] | None) -> list[str]:
 
 def _scaling(report: dict[str, Any] | None) -> list[str]:
     if report is None:
-        return []
+        return _NOT_YET
     lines: list[str] = []
     for axis in ("rows", "classes"):
         told = report["summary"][axis]
@@ -110,7 +113,7 @@ def _scaling(report: dict[str, Any] | None) -> list[str]:
 
 def _memory(report: dict[str, Any] | None) -> list[str]:
     if report is None:
-        return []
+        return _NOT_YET
     names = {"stream": "from Arrow", "lists": "rows as lists"}
     lines = ["| | rows | allocated | resident | seconds |", "|---|---|---|---|---|"]
     for one in report["results"]:

@@ -5,7 +5,8 @@ option is measured on it with every seed. Differences are taken seed by seed aga
 the intervals say how far training's chance explains them, not how other rows would answer.
 
     python -m experiments.ablation --task corpus:category --task public:jddc-intents --seeds 1,2,3 \
-        --rows 2000 --epochs 5 --unlabelled CHATS.jsonl.gz --output .kefu/ablation
+        --rows 2000 --epochs 5 --unlabelled CHATS.jsonl.gz --output .kefu/ablation \
+        --record benchmarks/ablation-mine.json --picture docs/ablation-mine.png
 
 Killed, it goes on with the same command: finished trainings are read from the output folder, and an
 unfinished one goes on from its last epoch.
@@ -20,8 +21,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.files import write_json
 from experiments.ablation_options import OPTIONS, TOGETHER, Option, changed, choose
-from experiments.ablation_report import write_table
+from experiments.ablation_report import draw_gains, write_table
 from experiments.ablation_task import Plan, Task
 from training.config import TrainingConfig, load_training_config
 
@@ -78,6 +80,7 @@ def _summary(
         "tasks": sizes,
         "options": {name: option.about for name, option in options.items()},
         "unlabelled": plan.unlabelled.name if plan.unlabelled else None,
+        "plan": {"rows": plan.rows, "epochs": plan.epochs},
         "settings": {task.name: task.config.flat() for task in tasks},
         "runs": list(runs),
         "refused": list(refused),
@@ -103,7 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--unlabelled", type=Path, help="chats as JSONL, also .gz")
     parser.add_argument("--adapt-epochs", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=Path(".kefu/ablation"))
+    parser.add_argument("--output", type=Path, default=Path(".kefu/ablation"), help="trainings and table")
+    parser.add_argument("--record", type=Path, help="also keep the figures in this JSON file")
+    parser.add_argument("--picture", type=Path, help="also keep the picture in this PNG file")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -115,7 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     base = load_training_config(given.model, given.params)
     changes = {"backbone.layers": given.layers, "backbone.name": given.backbone}
     base = changed(base, {name: value for name, value in changes.items() if value is not None})
-    ablate(plan, base, given.output)
+    found = ablate(plan, base, given.output)
+    if given.record:
+        write_json(given.record, found)
+    if given.picture:
+        draw_gains(found["standings"], given.picture)
     print((given.output / "ablation.md").read_text(encoding="utf-8"))
     print(f"table -> {given.output / 'ablation.md'}", file=sys.stderr)
 

@@ -11,7 +11,7 @@ from data.files import atomic_write, write_json
 from experiments.ablation_options import PLAIN
 from experiments.bench_summary import mean_interval
 
-__all__ = ["markdown", "standings", "write_table"]
+__all__ = ["draw_gains", "markdown", "standings", "write_table"]
 
 FIGURES = ("accuracy", "macro_f1", "log_loss")
 
@@ -98,11 +98,12 @@ def write_table(output: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     write_json(output / "ablation.json", told)
     with atomic_write(output / "ablation.md") as handle:
         handle.write(markdown(summary) + "\n")
-    _picture(told["standings"], output / "ablation.png")
+    draw_gains(told["standings"], output / "ablation.png")
     return told
 
 
-def _picture(found: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
+def draw_gains(found: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
+    """The gains in accuracy with their intervals as a PNG file, from `standings`; none without a gain."""
     panels = {
         task: [(name, one) for name, one in options.items() if "accuracy_gain" in one]
         for task, options in found.items()

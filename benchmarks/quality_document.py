@@ -1,0 +1,69 @@
+"""The sections of docs/benchmarks.md about quality: public tasks, and what each way of training brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.ablation_report import markdown
+from experiments.bench_page import BEGIN, END
+
+__all__ = ["document_ablations", "document_tasks"]
+
+_TASKS = """## Public tasks
+
+    KEFU_DATASETS=FOLDER kefu bench table            # goes on where it was stopped
+    kefu bench table --quick                         # cut-down sets and encoder: only tries the way
+
+Every task goes the same way: the settings of `params.yaml`, as many epochs as make about 1,500 steps (3 to 40),
+the epoch chosen on validation rows held out of the training rows, the test rows answered once at the end. None
+of it is tuned for a task. TF-IDF is a linear model on character n-grams, the frozen probe a logistic regression
+on the built-in encoder's vectors; both see the same rows and turns. Published figures are of other encoders,
+often larger ones.
+"""
+_ABLATION = """## What each way of training brings
+
+    {command}
+
+Each option alone against the settings of `params.yaml`, measured on rows held out of the training rows: no
+test split is read. Gains are taken seed by seed; with a single seed there is no interval, and a gain below a
+point is chance as likely as not.
+"""
+
+
+def document_tasks(before: str) -> str:
+    """The section of public tasks, with the table that the page had before (`kefu bench table` writes it)."""
+    block = f"{BEGIN}\nNot measured yet.\n{END}"
+    if BEGIN in before and END in before:
+        block = BEGIN + before.split(BEGIN, 1)[1].split(END, 1)[0] + END
+    return f"{_TASKS}\n{block}\n"
+
+
+def document_ablations(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The section of ablations; empty without any.
+
+    Args:
+        found: by name of the JSON file's middle (`ablation-NAME.json`) what `experiments.ablation` recorded.
+    """
+    if not found:
+        return ""
+    parts = [_ABLATION.format(command="\n    ".join(_command(name, one) for name, one in found.items()))]
+    for name, one in found.items():
+        parts += ["", markdown(one), f"![Accuracy gained by each option](ablation-{name}.png)", ""]
+    return "\n".join(parts)
+
+
+def _command(name: str, summary: Mapping[str, Any]) -> str:
+    words = ["python -m experiments.ablation"]
+    words += [f"--task {task}" for task in summary["tasks"]]
+    words += [f"--seeds {_joined(summary['seeds'])}", f"--options {_joined(summary['options'])}"]
+    plan = summary.get("plan", {})
+    words += [f"--{option} {value}" for option, value in plan.items() if value is not None]
+    if summary["unlabelled"]:
+        words.append(f"--unlabelled {summary['unlabelled']}")
+    words += [f"--record benchmarks/ablation-{name}.json", f"--picture docs/ablation-{name}.png"]
+    return " \\\n        ".join(words)
+
+
+def _joined(values: Sequence[Any] | Mapping[str, Any]) -> str:
+    return ",".join(map(str, values))

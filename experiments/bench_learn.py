@@ -27,6 +27,9 @@ __all__ = ["CHECKPOINTS", "Learnt", "bench_config", "epochs_for", "learn"]
 
 CHECKPOINTS = Path(".kefu/checkpoints")
 STEPS, LONGEST, FEWEST, MOST = 1500, 10_000, 3, 40
+ENCODER_DROPOUT = 0.1
+"""Inside the encoder: tables are read more often than the project's own corpus, whose setting is 0. Chosen by
+the ablation on held-out training rows (docs/benchmarks.md)."""
 _BLOCK = 16384
 Floats = NDArray[np.floating[Any]]
 
@@ -50,9 +53,11 @@ def bench_config(
 ) -> TrainingConfig:
     """The settings of a model or baseline of `params.yaml`, for one task and so many training rows.
 
+    Only number of epochs, patience and dropout inside the encoder (`ENCODER_DROPOUT`) are not those of the file.
+
     Args:
         epochs: instead of `epochs_for`.
-        base: settings to take instead of those of `params.yaml`.
+        base: settings to take instead of those of `params.yaml`; their dropout stays.
 
     Raises:
         ConfigError: the model is unknown or a setting is wrong.
@@ -63,6 +68,7 @@ def bench_config(
         config.train,
         epochs=count,
         patience=max(config.train.patience, math.ceil(count / 3)),
+        encoder_dropout=config.train.encoder_dropout if base else ENCODER_DROPOUT,
         seed=config.train.seed if seed is None else seed,
     )
     return replace(config, tasks=("category",), train=train, artefacts=replace(config.artefacts, make=()))

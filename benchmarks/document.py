@@ -17,7 +17,7 @@ from benchmarks.serving_report import BARE, OURS, TITLES
 from benchmarks.training_document import document_training
 from data.files import atomic_write
 
-__all__ = ["document", "main"]
+__all__ = ["document", "main", "stored_figures"]
 
 FOLDER = Path("benchmarks")
 RIVALS = ("pipeline_bentoml", "pipeline_fastapi")
@@ -168,6 +168,28 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def stored_figures(folder: Path) -> dict[str, Any]:
+    """What `document` needs, from the JSON files of a folder.
+
+    Raises:
+        SystemExit: a benchmark of the service has no file; names the command that makes it.
+    """
+    found: dict[str, Any] = {}
+    for name in ("serving", "soak", "artefacts"):
+        file = folder / f"{name}.json"
+        if not file.is_file():
+            raise SystemExit(f"{file} is missing; make it with: python -m benchmarks.{name} --output {file}")
+        found[name] = _read(file)
+    found["training"] = [
+        _read(file) if (file := folder / f"{name}.json").is_file() else None
+        for name in ("training", "training_scaling", "training_memory")
+    ]
+    found["ablations"] = {
+        file.stem.removeprefix("ablation-"): _read(file) for file in sorted(folder.glob("ablation-*.json"))
+    }
+    return found
+
+
 def _read(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
@@ -178,22 +200,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks.md"))
     options = parser.parse_args(arguments)
-    figures = []
-    for name in ("serving", "soak", "artefacts"):
-        file = FOLDER / f"{name}.json"
-        if not file.is_file():
-            raise SystemExit(f"{file} is missing; make it with: python -m benchmarks.{name} --output {file}")
-        figures.append(_read(file))
-    training = [
-        _read(file) if (file := FOLDER / f"{name}.json").is_file() else None
-        for name in ("training", "training_scaling", "training_memory")
-    ]
-    ablations = {
-        file.stem.removeprefix("ablation-"): _read(file) for file in sorted(FOLDER.glob("ablation-*.json"))
-    }
     before = options.output.read_text(encoding="utf-8") if options.output.is_file() else ""
     with atomic_write(options.output) as handle:
-        handle.write(document(*figures, training, ablations, before))
+        handle.write(document(**stored_figures(FOLDER), before=before))
     print(f"-> {options.output}")
 
 

@@ -53,7 +53,7 @@ def bench_config(
 ) -> TrainingConfig:
     """The settings of a model or baseline of `params.yaml`, for one task and so many training rows.
 
-    Only number of epochs, patience and dropout inside the encoder (`ENCODER_DROPOUT`) are not those of the file.
+    Epochs, patience and dropout inside the encoder (`ENCODER_DROPOUT`) are not those of the file.
 
     Args:
         epochs: instead of `epochs_for`.

@@ -91,6 +91,7 @@ def test_doctor_finds_and_mends(tmp_path, monkeypatch):
     from serving import doctor
 
     monkeypatch.setattr(doctor, "DISK_NEEDED", 2**60)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = {finding.what: finding for finding in doctor.findings(tmp_path)}
     assert any(item.state == "bad" and "free" in item.mend for item in found.values())
     assert any("no runs are recorded" in what for what in found)

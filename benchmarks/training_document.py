@@ -14,9 +14,9 @@ The same encoder, rows, epochs, batch size, longest input and precision on both 
 measurement, by turns, medians over the rounds. Samples a second count training steps; the time to the target
 counts everything from raw texts to the first validation that reaches the lower of the two best scores. The
 `Trainer` saves no checkpoints, our training one an epoch. The last rows are ours with one difference switched
-off, or theirs with one of our ways (`--switches`); `benchmarks/training.py` names them all. At its own default
-rate `Trainer` is far from done after three epochs, so read the samples a second first: the time to the target
-says how far defaults bring one, and `--switches` also gives `Trainer` our rate.
+off, or theirs with one of our ways (`--switches`); `benchmarks/training.py` names them all.
+At its own default rate `Trainer` is far from done after three epochs, so read the samples a second first: the
+time to the target says how far defaults bring one, and `--switches` also gives `Trainer` our rate.
 """
 _SCALING = """## Cost against rows and classes
 
@@ -64,20 +64,22 @@ def _machine(report: dict[str, Any]) -> str:
     return f"{report['machine']['cores']} cores of {report['machine']['cpu']}"
 
 
-def _speed(report: dict[str, Any] | None) -> list[str]:
-    if report is None:
-        return _NOT_YET
-    setup, ratios = report["setup"], report["ratios"]
-    rounds = max(one["rounds"] for one in report["summary"].values())
-    limit = f" --limit {setup['limit']}" if setup["limit"] else ""
-    switches = " --switches" if len(report["summary"]) > 4 else ""
-    lines = [
-        f"    python -m benchmarks.training --data {setup['data']}{limit} --rounds {rounds}{switches} \\",
+def _command(*words: str) -> list[str]:
+    return [
+        f"    python -m benchmarks.training{''.join(words)} \\",
         "        --output benchmarks/training.json --picture docs/training.png",
         "",
-        table(report),
-        "",
     ]
+
+
+def _speed(report: dict[str, Any] | None) -> list[str]:
+    if report is None:
+        return [*_command(" --data banking77", " --switches"), *_NOT_YET]
+    setup, ratios = report["setup"], report["ratios"]
+    rounds = max(one["rounds"] for one in report["summary"].values())
+    given = f" --data {setup['data']}" + (f" --limit {setup['limit']}" if setup.get("limit") else "")
+    switches = " --switches" if len(report["summary"]) > 4 else ""
+    lines = [*_command(given, f" --rounds {rounds}{switches}"), table(report), ""]
     if "samples_per_second_vs_hf_trainer" in ratios:
         told = [f"{ratios['samples_per_second_vs_hf_trainer']:.1f} times the samples a second"]
         if "time_to_score_vs_hf_trainer" in ratios:

@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.job:
         print(json.dumps(measure(json.loads(options.job))))
         return
-    from training.train import pick_precision
+    from training.precision import pick_precision
 
     if options.quick:
         options.data, options.limit, options.epochs, options.rounds = "corpus", 300, 1, 1

@@ -80,7 +80,7 @@ def _summary(
         "tasks": sizes,
         "options": {name: option.about for name, option in options.items()},
         "unlabelled": plan.unlabelled.name if plan.unlabelled else None,
-        "plan": {"rows": plan.rows, "epochs": plan.epochs},
+        "plan": {"rows": plan.rows, "epochs": plan.epochs} | ({"shots": plan.shots} if plan.shots else {}),
         "settings": {task.name: task.config.flat() for task in tasks},
         "runs": list(runs),
         "refused": list(refused),
@@ -99,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--together", default=",".join(TOGETHER), help="what the row all joins")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--rows", type=int, help="most labelled rows of a task")
+    parser.add_argument("--shots", type=int, help="learn from so many rows of each label")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--layers", type=int, help="keep the encoder's first so many layers")
     parser.add_argument("--backbone", help="instead of backbone.name")
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = Plan(
         tuple(given.task), _names(given.options), _names(given.together),
         tuple(int(seed) for seed in _names(given.seeds)), given.rows, given.epochs, given.unlabelled,
-        given.adapt_epochs,
+        given.adapt_epochs, given.shots,
     )  # fmt: skip
     base = load_training_config(given.model, given.params)
     changes = {"backbone.layers": given.layers, "backbone.name": given.backbone}

@@ -38,6 +38,9 @@ class Option:
 
 OPTIONS: dict[str, Option] = {
     PLAIN: Option("the settings as they are"),
+    "warm_heads": Option(
+        "heads begin as regressions on the pretrained embeddings", {"recipe.warm_heads": True}
+    ),
     "multi_sample_dropout": Option(
         "5 dropout masks of 0.3 before the heads", {"train.dropout": 0.3, "recipe.dropout_samples": 5}
     ),
@@ -47,6 +50,8 @@ OPTIONS: dict[str, Option] = {
         {"train.encoder_dropout": 0.1, "recipe.r_drop": 1.0},
     ),
     "contrastive": Option("supervised contrastive loss, a fifth of the whole", {"recipe.contrastive": 0.2}),
+    "no_ngrams": Option("the encoder alone, no n-gram view", {"train.ngram_buckets": 0}),
+    "low_rates": Option("a third of both learning rates", {"train.encoder_lr": 1e-4, "train.head_lr": 1e-3}),
     "flat_rates": Option("one learning rate for all layers", {"train.layer_decay": 1.0}),
     "steep_rates": Option("each layer at 0.8 of the one above", {"train.layer_decay": 0.8}),
     "ema": Option("moving average of the weights, 0.99", {"recipe.average": "ema"}),

@@ -21,7 +21,7 @@ from data.sources.rows import Rows, rows_of
 from data.taxonomy import TASKS
 from experiments.ablation_options import PLAIN, TOGETHER, Option, changed
 from experiments.bench_learn import Learnt, bench_config, learn
-from experiments.bench_parts import hold_out, keep_spread_labels
+from experiments.bench_parts import choose_few, hold_out, keep_spread_labels
 from training.adaptation import adapt
 from training.adaptation_module import AdaptConfig
 from training.config import TrainingConfig
@@ -53,12 +53,16 @@ class Plan:
     unlabelled: Path | None = None
     """Chats for self-training and adapting; None leaves out the options that need them."""
     adapt_epochs: int = 3
+    shots: int | None = None
+    """Only so many rows of each label to learn from; None for all."""
 
     def __post_init__(self) -> None:
         if not self.tasks or not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("ablation: name at least one task, and seeds that differ")
         if self.rows is not None and self.rows < 20:
             raise ValueError(f"ablation: rows: must be at least 20, got {self.rows}")
+        if self.shots is not None and self.shots < 1:
+            raise ValueError(f"ablation: shots: must be at least 1, got {self.shots}")
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,10 @@ class Parts:
         return "".join(part.fingerprint() for part in (self.train, self.val, self.held))
 
 
-def read_task(source: str, rows: int | None = None) -> Parts:
+def read_task(source: str, rows: int | None = None, shots: int | None = None) -> Parts:
     """A task's training rows in three parts; labels of a single group are left out.
+
+    With `shots` so many rows of each label are learnt from, and two more of each choose the epoch.
 
     Raises:
         ValueError: the source is unknown or too small.
@@ -94,7 +100,8 @@ def read_task(source: str, rows: int | None = None) -> Parts:
     if rows is not None and rows < len(found):
         found = hold_out(found, rows / len(found), _SPLIT_SEED)[1]
     kept, held = hold_out(keep_spread_labels(found), 0.25, _SPLIT_SEED, most=2000)
-    return Parts(*hold_out(kept, 0.1, _SPLIT_SEED, most=1000), held)
+    learnt = choose_few(kept, shots, _SPLIT_SEED) if shots else hold_out(kept, 0.1, _SPLIT_SEED, most=1000)
+    return Parts(*learnt, held)
 
 
 class Task:
@@ -108,7 +115,7 @@ class Task:
         self, name: str, plan: Plan, options: Mapping[str, Option], base: TrainingConfig, folder: Path
     ) -> None:
         self.name, self.plan, self.options = name, plan, options
-        self.parts = read_task(name, plan.rows)
+        self.parts = read_task(name, plan.rows, plan.shots)
         self.folder = folder / name.replace(":", "-").replace("/", "-")
         self.config = bench_config("", len(self.parts.train), epochs=plan.epochs, base=base)
         self.rows = self.parts.fingerprint()

@@ -72,7 +72,7 @@ def _encode(examples: Sequence[Example], progress: bool) -> NDArray[np.float32]:
     import torch
 
     from training.backbone import BUILTIN, load_backbone
-    from training.train import pick_precision
+    from training.precision import pick_precision
 
     texts = [normalise(text) for row in examples for text in (row.text, *(turn.text for turn in row.context))]
     backbone = load_backbone(BUILTIN, texts)

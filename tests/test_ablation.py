@@ -55,7 +55,19 @@ def test_a_task_is_parted_by_conversation():
         read_task("corpus:intent")
 
 
-@pytest.mark.parametrize("wrong", [{"tasks": ()}, {"seeds": ()}, {"seeds": (1, 1)}, {"rows": 3}])
+def test_a_task_of_few_rows():
+    parts = read_task("corpus:emotion", 800, shots=3)
+    assert set(parts.train.counts().values()) == {3}
+    assert set(parts.val.counts().values()) == {2}
+    assert len(parts.held) > 100
+    sides = [{row.text for row in part} for part in (parts.train, parts.val, parts.held)]
+    assert not sides[0] & sides[1]
+    assert not sides[2] & (sides[0] | sides[1])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"tasks": ()}, {"seeds": ()}, {"seeds": (1, 1)}, {"rows": 3}, {"shots": 0}]
+)
 def test_wrong_plans_are_refused(wrong):
     with pytest.raises(ValueError, match="ablation: "):
         Plan(**{"tasks": ("corpus:emotion",), **wrong})

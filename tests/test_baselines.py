@@ -14,10 +14,10 @@ import torch
 import yaml
 
 from tests.conftest import ROOT, script
-from training.baselines import embeddings, fit_head
 from training.config import ConfigError, baseline_names, load_training_config, model_names
 from training.contrastive import GroupSampler, choose_shots, pair_loss
 from training.fit import encoder_logits, fit_model
+from training.linear_heads import embeddings, fit_head
 from training.train import build_network, training_texts
 
 SHOTS = 4

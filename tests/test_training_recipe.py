@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from training.batches import LengthGroupedSampler
 from training.config import ConfigError, TrainingConfig, parse_training_config
 from training.distillation import read_soft_labels, write_soft_labels
 from training.export import export_onnx
+from training.linear_heads import embeddings, set_heads
 from training.module import ChatModule
 from training.network import ChatNetwork
 from training.recipe import POOLINGS, RecipeConfig
-from training.train import train
+from training.train import build_network, train, training_texts
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,29 @@ def test_each_part_trains(settings, small, tmp_path, name):
     # Words that a batch lacks have no gradient of their own, but the table has one.
     assert not watch.still
     assert result.config.recipe == config.recipe
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean_max"])
+def test_warm_heads_begin_as_regressions(settings, small, tmp_path, pooling):
+    class Start(pl.Callback):
+        heads: ClassVar[dict[str, torch.Tensor]] = {}
+
+        def on_train_start(self, trainer, module):
+            self.heads.update({n: p.clone() for n, p in module.network.heads.state_dict().items()})
+
+    config = settings({"epochs": 1}, warm_heads=True, pooling=pooling)
+    train(config, small, tmp_path, callbacks=[Start()], progress=False)
+    rows = small.splits["train"]
+    maps = {task: small.taxonomy.label_map(task) for task in config.tasks}
+    pl.seed_everything(config.train.seed, verbose=False)
+    network, encoder = build_network(config, training_texts(rows), maps)
+    vectors = embeddings(network, encoder, rows, config)
+    set_heads(network, maps, dict.fromkeys(maps, (rows, vectors)))
+    for name, values in network.heads.state_dict().items():
+        torch.testing.assert_close(Start.heads[name], values)
+    target = [maps["emotion"].label2id[row.emotion] for row in rows]
+    found = torch.from_numpy(vectors) @ Start.heads["emotion.weight"].T + Start.heads["emotion.bias"]
+    assert (found.argmax(1).numpy() == np.array(target)).mean() > 0.9
 
 
 def test_wrong_parts_are_named():

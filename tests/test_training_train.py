@@ -23,7 +23,8 @@ from training.config import TrainConfig
 from training.export import ExportError, export_onnx
 from training.fit import Views, encoder_logits, fit_lexical_views
 from training.module import class_weights
-from training.train import build_network, pick_precision, train
+from training.precision import pick_precision
+from training.train import build_network, train
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -33,7 +33,8 @@ from data.split import load_snapshot
 from data.text import normalise
 from training.adaptation_module import WAYS, AdaptConfig, AdaptingModule, TextBatches
 from training.backbone import BUILTIN, Backbone, load_backbone
-from training.train import pick_precision, training_texts
+from training.precision import pick_precision
+from training.train import training_texts
 from training.unlabelled import chat_texts, read_unlabelled
 
 __all__ = ["adapt", "main"]

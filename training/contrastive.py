@@ -25,11 +25,12 @@ from torch.utils.data import DataLoader, Sampler
 from data.encoding import InputEncoder
 from data.example import Example
 from data.split import Snapshot
-from training.baselines import embeddings, set_heads
 from training.batches import RowNumbers
 from training.config import TrainConfig, TrainingConfig
+from training.linear_heads import embeddings, set_heads
 from training.network import ChatNetwork
-from training.train import TrainResult, build_network, pick_precision, training_texts
+from training.precision import pick_precision
+from training.train import TrainResult, build_network, training_texts
 
 __all__ = ["Batch", "ContrastiveModule", "GroupSampler", "choose_shots", "pair_loss", "train_few_shot"]
 

@@ -20,6 +20,10 @@ AVERAGES = ("none", "ema", "swa")
 class RecipeConfig:
     """Losses, pooling, averaging and further teachers of a training run."""
 
+    warm_heads: bool = False
+    """Heads begin as logistic regressions on the pretrained encoder's embeddings instead of at random:
+    the encoder is not first bent towards heads that know nothing. Source: Kumar et al., "Fine-Tuning can
+    Distort Pretrained Features and Underperform Out-of-Distribution", 2022. Costs one reading of the rows."""
     dropout_samples: int = 1
     """Dropout masks before the heads, whose losses are averaged; 1 is plain dropout. Costs only the heads:
     nothing beside the encoder. Source: Inoue, "Multi-Sample Dropout for Accelerated Training and Better

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -26,12 +25,14 @@ from training.backbone import freeze_layers, load_backbone
 from training.batches import Collator, make_loader
 from training.config import TrainingConfig
 from training.distillation import read_soft_labels
+from training.linear_heads import embeddings, set_heads
 from training.module import ChatModule, class_weights
 from training.network import ChatNetwork
+from training.precision import pick_precision
 from training.processes import fitted_state, trainer_settings
-from training.streaming import VALIDATION_ROWS, thinned
+from training.streaming import LEXICAL_ROWS, VALIDATION_ROWS, thinned
 
-__all__ = ["TrainResult", "build_network", "pick_precision", "train", "training_texts"]
+__all__ = ["TrainResult", "build_network", "train", "training_texts"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,18 +50,6 @@ class TrainResult:
     """Validation metrics of the best epoch."""
     epochs: int
     resumed: bool
-
-
-def pick_precision(config: str, accelerator: str) -> Any:
-    """Lightning's precision for `train.precision`; `auto` is bf16 only where it is native."""
-    if config == "32":
-        return "32-true"
-    if config == "bf16":
-        return "bf16-mixed"
-    if accelerator != "cpu" and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
 
 
 def training_texts(rows: Sequence[Example]) -> Iterable[str]:
@@ -132,13 +121,16 @@ def train(
     weights = {
         task: class_weights(rows, task, labels, settings.class_balance) for task, labels in label_maps.items()
     }
+    folder = checkpoints / config.fingerprint(snapshot.id)
+    last = folder / "last.ckpt"
+    if config.recipe.warm_heads and not last.is_file():
+        seen = thinned(rows, LEXICAL_ROWS)
+        vectors = embeddings(network, encoder, seen, config, progress)
+        set_heads(network, label_maps, dict.fromkeys(label_maps, (seen, vectors)))
     network.train()  # pretrained models arrive in evaluation mode, without dropout
     steps = settings.epochs * len(train_loader)
     soft = read_soft_labels(Path(config.recipe.soft_labels), rows, label_maps) if config.recipe.distil else {}
     module = ChatModule(network, weights, settings, steps, config.recipe, soft)
-
-    folder = checkpoints / config.fingerprint(snapshot.id)
-    last = folder / "last.ckpt"
     saver = ModelCheckpoint(
         dirpath=folder,
         filename="best",

@@ -19,11 +19,11 @@ from experiments.bench_learn import Learnt
 
 __all__ = ["SCORE", "SCORES", "choose_threshold", "embed", "in_scope_scores", "measure_oos", "scope_curve"]
 
-SCORES = ("probability", "energy", "mahalanobis", "combined")
+SCORES = ("probability", "max_logit", "energy", "mahalanobis", "neighbour", "combined")
 SCORE = "combined"
 ALLOWED_LOSS = 0.005
 """Accuracy on validation, as a share of all its rows, that the threshold may cost."""
-_POINTS, _BATCH, _SHRINK = 101, 64, 1e-3
+_POINTS, _BATCH, _SHRINK, _NEIGHBOUR = 101, 64, 1e-3, 10
 Floats = NDArray[np.floating[Any]]
 
 
@@ -79,8 +79,10 @@ def in_scope_scores(
     """Scores [rows] that are high for rows of a known intent.
 
     `probability`: of the top label (Hendrycks and Gimpel, 2017). `energy`: the logarithm of the summed
-    exponents of the logits (Liu et al., 2020). `mahalanobis`: minus the distance of the embedding to the
-    nearest mean of a label (Lee et al., 2018; for intents Podolskiy et al., 2021).
+    exponents of the logits (Liu et al., 2020). `max_logit`: the top one (Hendrycks et al., 2022).
+    `mahalanobis`: minus the distance of the embedding to the nearest mean of a label (Lee et al., 2018; for
+    intents Podolskiy et al., 2021). `neighbour`: the cosine to the tenth nearest training row (Sun et al.,
+    2022).
 
     Args:
         logits: [rows, labels], divided by the temperature.
@@ -98,7 +100,22 @@ def in_scope_scores(
     root = np.linalg.cholesky(np.linalg.inv(covariance))
     rows, centres = vectors @ root, means @ root
     distance = (rows**2).sum(1)[:, None] - 2 * rows @ centres.T + (centres**2).sum(1)
-    return {"probability": np.exp(top - energy), "energy": energy, "mahalanobis": -distance.min(1)}
+    return {
+        "probability": np.exp(top - energy),
+        "max_logit": top,
+        "energy": energy,
+        "mahalanobis": -distance.min(1),
+        "neighbour": _cosine_to_neighbour(vectors, known),
+    }
+
+
+def _cosine_to_neighbour(vectors: Floats, known: Floats) -> Floats:
+    unit, others = (one / np.linalg.norm(one, axis=1, keepdims=True).clip(1e-9) for one in (vectors, known))
+    last = max(0, len(others) - _NEIGHBOUR)
+    starts = range(0, len(unit), _BATCH)
+    return np.concatenate(
+        [np.partition(unit[start : start + _BATCH] @ others.T, last, axis=1)[:, last] for start in starts]
+    )
 
 
 def _combine(scores: Mapping[str, dict[str, Floats]]) -> None:

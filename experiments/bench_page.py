@@ -88,12 +88,13 @@ def scope_picture(found: Mapping[str, Mapping[str, Any]]) -> Picture:
         found: by contender what `experiments.bench_oos.measure_oos` gave.
     """
 
-    lowest = min(one[kind]["in_scope"] for one in found.values() for kind in SCORES)
+    kinds = [kind for kind in SCORES if all(kind in one for one in found.values())]
+    lowest = min(one[kind]["in_scope"] for one in found.values() for kind in kinds)
 
     def paint(figure: Any) -> None:
         panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
         for axes, (contender, one) in zip(panels, found.items(), strict=True):
-            for kind in SCORES:
+            for kind in kinds:
                 inside, outside = zip(*one[kind]["curve"], strict=True)
                 chosen = " (chosen)" if kind == one["score"] else ""
                 (line,) = axes.plot(

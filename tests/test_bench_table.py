@@ -12,7 +12,7 @@ import pytest
 from data.sources.rows import rows_of
 from experiments.bench_cells import CONTENDERS, Plan, cell_answers, measure_cell
 from experiments.bench_lines import lines_of
-from experiments.bench_oos import choose_threshold, in_scope_scores, scope_curve
+from experiments.bench_oos import SCORES, choose_threshold, in_scope_scores, scope_curve
 from experiments.bench_page import BEGIN, END, markdown, write_table
 from experiments.bench_run import Part
 from experiments.bench_table import PICTURE, bench_table
@@ -73,7 +73,7 @@ def test_a_quick_table_is_measured_kept_and_goes_on(plan, sets, monkeypatch, cap
     assert set(figures) == set(CONTENDERS)
     assert figures["tfidf"]["accuracy"].value > 0.8
     cell = json.loads((plan.folder / "quick" / "clinc150" / "shared-seed-7-test.json").read_text())
-    assert set(cell["oos"]) == {"score", "probability", "energy", "mahalanobis", "combined"}
+    assert set(cell["oos"]) == {"score", *SCORES}
     assert 0 <= cell["oos_recall"] <= 1
     assert "apple" not in json.dumps(cell)
     assert (plan.folder / "quick" / PICTURE).read_bytes().startswith(b"\x89PNG")
@@ -185,7 +185,7 @@ def test_every_score_falls_outside():
     far = generator.normal(size=(20, 4)) * 0.1 - 2
     near = in_scope_scores(np.eye(2)[target] * 5, known, known, target)
     away = in_scope_scores(np.full((20, 2), 0.1), far, known, target)
-    assert set(near) == {"probability", "energy", "mahalanobis"}
+    assert set(near) == set(SCORES) - {"combined"}
     for name in near:
         assert near[name].mean() > away[name].max(), name
     constant = in_scope_scores(np.eye(2)[target], np.ones((100, 1)), np.ones((100, 1)), target)

@@ -18,7 +18,7 @@ _TASKS = """## Public tasks
     kefu bench table --quick                         # cut-down sets and encoder: only tries the way
 
 Every task goes the same way: the settings of `params.yaml` with a dropout of 0.1 inside the encoder, as many
-epochs as make about 1,500 steps (3 to 40), the epoch chosen on validation rows held out of the training rows,
+epochs as make about 1,500 steps (3 to 12), the epoch chosen on validation rows held out of the training rows,
 the test rows answered once at the end. None of it is tuned for a task. TF-IDF is a linear model on character
 n-grams, the frozen probe a logistic regression on the built-in encoder's vectors; both see the same rows and
 turns. Published figures are of other encoders, often larger ones.

@@ -26,7 +26,8 @@ from training.train import TrainResult
 __all__ = ["CHECKPOINTS", "Learnt", "bench_config", "epochs_for", "learn"]
 
 CHECKPOINTS = Path(".kefu/checkpoints")
-STEPS, LONGEST, FEWEST, MOST = 1500, 10_000, 3, 40
+STEPS, LONGEST, FEWEST, MOST = 1500, 10_000, 3, 12
+SHORTEST, MOST_OF_TINY = 300, 40
 ENCODER_DROPOUT = 0.1
 """Inside the encoder: tables are read more often than the project's own corpus, whose setting is 0. Chosen by
 the ablation on held-out training rows (docs/benchmarks.md)."""
@@ -35,12 +36,18 @@ Floats = NDArray[np.floating[Any]]
 
 
 def epochs_for(rows: int, batch_size: int) -> int:
-    """Epochs that make about 1500 steps, between 3 and 40; of huge tables fewer (10,000 steps).
+    """Epochs that make about 1500 steps, between 3 and 12; of huge tables fewer (10,000 steps), of tiny ones
+    up to 40 (300 steps).
 
-    The same rule for every table, so that none is tuned on its own test rows.
+    The same rule for every table, so that none is tuned on its own test rows. 40 epochs of a few hundred rows
+    took longer than 12 and were no better, on rows held out of training rows (docs/benchmarks.md).
     """
     steps = max(1, math.ceil(rows / batch_size))
-    return min(MOST, max(min(FEWEST, LONGEST // steps), math.ceil(STEPS / steps)))
+    return max(
+        min(FEWEST, LONGEST // steps),
+        min(MOST, math.ceil(STEPS / steps)),
+        min(MOST_OF_TINY, math.ceil(SHORTEST / steps)),
+    )
 
 
 def bench_config(

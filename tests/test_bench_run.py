@@ -208,7 +208,7 @@ def test_figures_of_answers_and_pictures_of_none():
 
 
 def test_effort_follows_rows_and_intervals_are_students():
-    assert [epochs_for(rows, 32) for rows in (100, 10_000, 60_000, 1_000_000)] == [40, 5, 3, 1]
+    assert [epochs_for(rows, 32) for rows in (100, 800, 10_000, 60_000, 1_000_000)] == [40, 12, 5, 3, 1]
     mean, half = mean_interval([1.0, 2.0, 3.0])
     assert (mean, round(half, 3)) == (2.0, 2.484)
     assert np.isnan(mean_interval([1.0])[1])

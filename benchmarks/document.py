@@ -30,6 +30,7 @@ def document(
     training: Sequence[dict[str, Any] | None] = (None, None, None),
     ablations: Mapping[str, dict[str, Any]] | None = None,
     before: str = "",
+    oos: Mapping[str, Any] | None = None,
 ) -> str:
     """The page, from the JSON of the benchmarks.
 
@@ -37,12 +38,13 @@ def document(
         training: of `benchmarks.training`, `training_scaling` and `training_memory`; None where not measured.
         ablations: of `experiments.ablation`, by name.
         before: the page as it was, whose table of public tasks is kept.
+        oos: of `experiments.oos_choice`; None where not measured.
     """
     return "\n".join([
         "# Benchmarks", "",
         "Made by `python -m benchmarks.document` from the figures of the commands named below. Read the ratios:",
         "each is measured side by side in one run; absolute figures belong to the machine that gave them.", "",
-        document_tasks(before), document_ablations(ablations or {}), document_training(*training), "",
+        document_tasks(before, oos), document_ablations(ablations or {}), document_training(*training), "",
         *_serving(serving), *_soak(soak), *_artefacts(artefacts), *_gpu(),
     ])  # fmt: skip
 
@@ -187,6 +189,8 @@ def stored_figures(folder: Path) -> dict[str, Any]:
     found["ablations"] = {
         file.stem.removeprefix("ablation-"): _read(file) for file in sorted(folder.glob("ablation-*.json"))
     }
+    choice = folder / "oos-choice.json"
+    found["oos"] = _read(choice) if choice.is_file() else None
     return found
 
 

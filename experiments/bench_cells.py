@@ -148,7 +148,6 @@ def measure_cell(
         train, val = part.train.with_keys(keys), part.val.with_keys(keys)
         test = part.test.with_keys(keys)
         cell["oos"] = measure_oos(learnt, train, val, test, oos)
-        cell |= {name: cell["oos"][cell["oos"]["score"]][name] for name in ("in_scope", "oos_recall")}
     write_json(path, cell)
     return cell
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.bench_cells import CONTENDERS, cell_answers
+from experiments.bench_oos import SCORE
 from experiments.bench_summary import mean_interval
 from experiments.bench_tasks import TASKS, Target, Task, embedded_task
 from experiments.paired import bootstrap_weights, macro_f1_samples, mean_samples
@@ -98,9 +99,9 @@ def _figures(cells: Cells) -> dict[str, dict[str, Figure]]:
             "accuracy": _figure(accuracy, np.mean([one[0] for one in samples], axis=0)),
             "macro_f1": _figure(f1, np.mean([one[1] for one in samples], axis=0)),
         }
-        for name in ("in_scope", "oos_recall"):
-            if name in own[0]:
-                out[contender][name] = _figure([cell[name] for cell in own], None)
+        if "oos" in own[0]:
+            for name in ("in_scope", "oos_recall"):
+                out[contender][name] = _figure([cell["oos"][SCORE][name] for cell in own], None)
     return out
 
 

@@ -11,7 +11,7 @@ from data.files import atomic_write
 from data.pictures import Picture, draw
 from experiments.bench_cells import CONTENDERS, Plan
 from experiments.bench_lines import TIMES, Figure, Line
-from experiments.bench_oos import SCORES
+from experiments.bench_oos import SCORE, SCORES
 from experiments.bench_tasks import Target
 
 __all__ = ["BEGIN", "END", "markdown", "scope_picture", "write_table"]
@@ -96,7 +96,7 @@ def scope_picture(found: Mapping[str, Mapping[str, Any]]) -> Picture:
         for axes, (contender, one) in zip(panels, found.items(), strict=True):
             for kind in kinds:
                 inside, outside = zip(*one[kind]["curve"], strict=True)
-                chosen = " (chosen)" if kind == one["score"] else ""
+                chosen = " (chosen)" if kind == SCORE else ""
                 (line,) = axes.plot(
                     outside, inside, label=f"{kind}{chosen}", linewidth=1.8 if chosen else 1.0
                 )

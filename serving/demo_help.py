@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.cells import chop_cells
 from rich.console import Console
 
 __all__ = ["show_help"]
@@ -31,7 +32,7 @@ def show_help(console: Console, asked: dict[str, Any], answer: dict[str, Any]) -
     ):
         console.print(f"\n[bold]{title}[/]", highlight=False)
         for line in lines:
-            console.print(f"  {line}", markup=False, highlight=False)
+            _print_folded(console, line)
     for part in answer["parts"]:
         if part["state"] != "done":
             console.print(f"  {part['part']}: {part['state']}, {part['reason']}", markup=False)
@@ -41,6 +42,13 @@ def show_help(console: Console, asked: dict[str, Any], answer: dict[str, Any]) -
         f"all {answer['took_ms']:.0f} ms, over HTTP.",
         highlight=False,
     )
+
+
+def _print_folded(console: Console, line: str) -> None:
+    """A line between two margins; Chinese has no blanks to break it at."""
+    first, *others = chop_cells(line, max(20, console.width - 5)) or [""]
+    for place, piece in enumerate((first, *others)):
+        console.print(f"{'     ' if place else '  '}{piece}", markup=False, highlight=False)
 
 
 def _replies(found: dict[str, Any] | None) -> list[str]:

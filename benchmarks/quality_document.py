@@ -50,8 +50,8 @@ _ABLATION = """## What each way of training brings
 
 Each option alone against the settings of `params.yaml`, measured on rows held out of the training rows: no
 test split is read. Gains are taken seed by seed; with a single seed there is no interval, and a difference of
-a point (of two on the smaller set) is as likely chance as not. Training times are rough: other work ran on
-the machine.
+a point (of two on the smaller set, whose plain training was done twice, on different days) is as likely chance
+as not. Training times are rough: other work ran on the machine.
 """
 
 

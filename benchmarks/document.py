@@ -16,6 +16,7 @@ from benchmarks.quality_document import document_ablations, document_tasks
 from benchmarks.serving_report import BARE, OURS, TITLES
 from benchmarks.training_document import document_training
 from data.files import atomic_write
+from experiments.bench_table import RECORD
 
 __all__ = ["document", "main", "stored_figures"]
 
@@ -29,7 +30,7 @@ def document(
     artefacts: dict[str, Any],
     training: Sequence[dict[str, Any] | None] = (None, None, None),
     ablations: Mapping[str, dict[str, Any]] | None = None,
-    before: str = "",
+    tasks: Sequence[Mapping[str, Any]] = (),
     oos: Mapping[str, Any] | None = None,
 ) -> str:
     """The page, from the JSON of the benchmarks.
@@ -37,14 +38,14 @@ def document(
     Args:
         training: of `benchmarks.training`, `training_scaling` and `training_memory`; None where not measured.
         ablations: of `experiments.ablation`, by name.
-        before: the page as it was, whose table of public tasks is kept.
+        tasks: of `kefu bench table`; of those that are not there the page says so.
         oos: of `experiments.oos_choice`; None where not measured.
     """
     return "\n".join([
         "# Benchmarks", "",
         "Made by `python -m benchmarks.document` from the figures of the commands named below. Read the ratios:",
         "each is measured side by side in one run; absolute figures belong to the machine that gave them.", "",
-        document_tasks(before, oos), document_ablations(ablations or {}), document_training(*training), "",
+        document_tasks(tasks, oos), document_ablations(ablations or {}), document_training(*training), "",
         *_serving(serving), *_soak(soak), *_artefacts(artefacts), *_gpu(),
     ])  # fmt: skip
 
@@ -191,12 +192,12 @@ def stored_figures(folder: Path) -> dict[str, Any]:
     }
     choice = folder / "oos-choice.json"
     found["oos"] = _read(choice) if choice.is_file() else None
+    found["tasks"] = _read(lines) if (lines := folder / RECORD.name).is_file() else []
     return found
 
 
-def _read(file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -204,9 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks.md"))
     options = parser.parse_args(arguments)
-    before = options.output.read_text(encoding="utf-8") if options.output.is_file() else ""
     with atomic_write(options.output) as handle:
-        handle.write(document(**stored_figures(FOLDER), before=before))
+        handle.write(document(**stored_figures(FOLDER)))
     print(f"-> {options.output}")
 
 

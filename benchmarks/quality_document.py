@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.ablation_options import ALL
-from experiments.ablation_report import markdown
-from experiments.bench_page import BEGIN, END
+from experiments.ablation_report import markdown as ablation_markdown
+from experiments.bench_lines import lines_from
+from experiments.bench_page import markdown
+from experiments.bench_table import PICTURE
 from experiments.bench_tasks import TASKS
 
 __all__ = ["document_ablations", "document_tasks"]
@@ -59,21 +61,23 @@ as not. Training times are rough: other work ran on the machine.
 """
 
 
-def document_tasks(before: str, oos: Mapping[str, Any] | None = None) -> str:
-    """The section of public tasks, with the table that the page had before (`kefu bench table` writes it).
+def document_tasks(recorded: Sequence[Mapping[str, Any]], oos: Mapping[str, Any] | None = None) -> str:
+    """The section of public tasks.
 
     Args:
-        before: the page as it was.
+        recorded: the lines that `kefu bench table` recorded.
         oos: what `experiments.oos_choice` recorded; None leaves its table out.
     """
-    block = f"{BEGIN}\nNot measured yet.\n{END}"
-    if BEGIN in before and END in before:
-        block = BEGIN + before.split(BEGIN, 1)[1].split(END, 1)[0] + END
-    parts = [_TASKS, block, ""]
-    missing = [name for name in TASKS if f"| {name}:" not in block]
+    lines = lines_from(recorded)
+    parts = [_TASKS]
+    if lines:
+        parts.append(markdown(lines))
+    if any(line.task.oos for line in lines):
+        parts.append(f"![In-scope accuracy against out-of-scope recall]({PICTURE.name})\n")
+    missing = [name for name in TASKS if name not in {line.task.name for line in lines}]
     if missing:
-        parts += [f"Not measured yet: {', '.join(missing)}.", ""]
-    if len(missing) < len(TASKS):
+        parts.append(f"Not measured yet: {', '.join(missing)}.\n")
+    if lines:
         parts.append(_BELOW)
     if oos is not None:
         parts.append(_oos_choice(oos))
@@ -100,7 +104,7 @@ def document_ablations(found: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     parts = [_ABLATION.format(command="\n    ".join(_command(name, one) for name, one in found.items()))]
     for name, one in found.items():
-        parts += ["", markdown(one), f"![Accuracy gained by each option](ablation-{name}.png)", ""]
+        parts += ["", ablation_markdown(one), f"![Accuracy gained by each option](ablation-{name}.png)", ""]
     return "\n".join(parts)
 
 

@@ -20,11 +20,11 @@ from experiments.bench_learn import CHECKPOINTS, bench_config, learn
 from experiments.bench_oos import measure_oos
 from experiments.bench_report import Answers, answers, figures
 from experiments.bench_run import Part
-from experiments.bench_tasks import FOLDS, Task, cut, task_parts
+from experiments.bench_tasks import Task, cut, task_parts
 from experiments.small_training import small_config
 from training.config import TrainingConfig
 
-__all__ = ["CONTENDERS", "Plan", "cell_answers", "kept_cells", "measure_cell", "task_cells"]
+__all__ = ["CONTENDERS", "Plan", "cell_answers", "measure_cell", "task_cells"]
 
 CONTENDERS = ("tfidf", "probe", "shared")
 """Entries of `baselines` and `models`; the last one is ours."""
@@ -76,25 +76,6 @@ def task_cells(task: Task, plan: Plan) -> list[dict[str, Any]]:
             if plan.quick:
                 break
     return found
-
-
-def kept_cells(task: Task, plan: Plan) -> list[dict[str, Any]]:
-    """Cells of a task that an earlier table measured with these seeds; none unless all contenders are there.
-
-    Whether rows or settings have changed since is not looked at: `task_cells` does.
-    """
-    files = sorted((plan.place / task.name).glob("*.json"))
-    cells = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    cells = [one for one in cells if one["seed"] in plan.seeds and one["contender"] in CONTENDERS]
-    cells.sort(
-        key=lambda one: (plan.seeds.index(one["seed"]), one["part"], CONTENDERS.index(one["contender"]))
-    )
-    parts = {
-        name: {one["part"] for one in cells if (one["contender"], one["seed"]) == (name, plan.seeds[0])}
-        for name in CONTENDERS
-    }
-    whole = len(next(iter(parts.values()))) == (FOLDS if task.split == "folds" else 1)
-    return cells if whole and len({frozenset(found) for found in parts.values()}) == 1 else []
 
 
 def _config(contender: str, rows: int, seed: int, plan: Plan) -> TrainingConfig:

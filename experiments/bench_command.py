@@ -48,8 +48,8 @@ def add_bench_parser(commands: Any) -> None:
     table.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these tasks")
     table.add_argument("--seeds", type=int, nargs="+", default=[7], help="of training (default: 7)")
     table.add_argument("--folder", type=Path, default=Path(".kefu/bench"), help="where cells are kept")
-    table.add_argument("--document", type=Path, default=Path("docs/benchmarks.md"), help="gets the table")
-    table.add_argument("--no-document", action="store_true", help="print the table only")
+    text = "JSON file of the lines, which keeps those of other tasks (default: %(default)s)"
+    table.add_argument("--record", type=Path, default=Path("benchmarks/tasks.json"), help=text)
     table.add_argument("--fresh", action="store_true", help="measure again what is there")
 
 
@@ -79,4 +79,4 @@ def table_command(options: argparse.Namespace) -> None:
 
     _quiet()
     plan = Plan(folder=options.folder, quick=options.quick, seeds=options.seeds, fresh=options.fresh)
-    bench_table(options.only, plan, None if options.no_document else options.document)
+    bench_table(options.only, plan, options.record)

@@ -21,7 +21,7 @@ from experiments.bench_tasks import TASKS, Target, Task, embedded_task
 from experiments.paired import bootstrap_weights, macro_f1_samples, mean_samples
 from training.metrics import macro_f1
 
-__all__ = ["TIMES", "Cells", "Figure", "Line", "lines_of", "plain_lines"]
+__all__ = ["TIMES", "Cells", "Figure", "Line", "lines_from", "lines_of", "plain_lines"]
 
 TIMES = 1000
 """Bootstrap resamples of test groups."""
@@ -53,18 +53,24 @@ class Line:
     """By contender and metric."""
     targets: list[tuple[Target, float, float, float]]
     """Each target with what was reached, and the interval's ends."""
-    seeds: int
+    seeds: tuple[int, ...]
+    """Of training."""
     rows: dict[str, int]
 
 
-def lines_of(cells: Mapping[str, Cells]) -> list[Line]:
-    """The figures of measured tasks, and what was reached of their targets."""
-    figures = {name: _figures(own) for name, own in cells.items()}
+def lines_of(cells: Mapping[str, Cells], before: Sequence[Line] = ()) -> list[Line]:
+    """The figures of measured tasks, and what was reached of their targets.
+
+    Args:
+        before: lines of other tasks; a gain over one of them has no interval.
+    """
+    measured = {name: _figures(own) for name, own in cells.items()}
+    figures = {line.task.name: line.figures for line in before} | measured
     lines = []
     for name, own in cells.items():
         task = TASKS.get(name) or embedded_task()
         reached = [(target, *found) for target in task.targets if (found := _reached(target, name, figures))]
-        seeds = len({cell["seed"] for cell in own})
+        seeds = tuple(dict.fromkeys(cell["seed"] for cell in own))
         rows = dict(own[0]["rows"])
         rows["test"] = sum(cell["n"] for cell in own if (cell["contender"], cell["seed"]) == _first(own))
         lines.append(Line(task, figures[name], reached, seeds, rows))
@@ -138,7 +144,7 @@ def plain_lines(lines: Sequence[Line]) -> list[dict[str, Any]]:
     return [
         {
             "task": line.task.name,
-            "seeds": line.seeds,
+            "seeds": list(line.seeds),
             "rows": line.rows,
             "figures": {
                 contender: {
@@ -155,3 +161,33 @@ def plain_lines(lines: Sequence[Line]) -> list[dict[str, Any]]:
         }
         for line in lines
     ]  # fmt: skip
+
+
+def lines_from(plain: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """Lines that `plain_lines` gave, without samples; of tasks that are no more none."""
+
+    def number(value: float | None) -> float:
+        return math.nan if value is None else value
+
+    def figure(one: Mapping[str, float | None]) -> Figure:
+        value, half, low, high = (number(one[part]) for part in ("value", "half", "low", "high"))
+        return Figure(value, half, low, high)
+
+    def reached(one: Mapping[str, Any]) -> tuple[Target, float, float, float]:
+        target = Target(one["metric"], one["at_least"], one["over"])
+        return target, number(one["value"]), number(one["low"]), number(one["high"])
+
+    return [
+        Line(
+            TASKS[line["task"]],
+            {
+                contender: {metric: figure(one) for metric, one in found.items()}
+                for contender, found in line["figures"].items()
+            },
+            [reached(one) for one in line["targets"]],
+            tuple(line["seeds"]),
+            dict(line["rows"]),
+        )
+        for line in plain
+        if line["task"] in TASKS
+    ]

@@ -1,26 +1,25 @@
-"""The benchmark table as Markdown and its picture, and their place in a document."""
+"""The benchmark table as Markdown, and its picture."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from data.files import atomic_write
 from data.pictures import Picture, draw
-from experiments.bench_cells import CONTENDERS, Plan
+from experiments.bench_cells import CONTENDERS
 from experiments.bench_lines import TIMES, Figure, Line
 from experiments.bench_oos import SCORE, SCORES
 from experiments.bench_tasks import Target
 
-__all__ = ["BEGIN", "END", "markdown", "scope_picture", "write_table"]
-
-BEGIN, END = "<!-- begin: kefu bench table -->", "<!-- end: kefu bench table -->"
+__all__ = ["markdown", "scope_picture"]
 
 
-def markdown(lines: Sequence[Line], plan: Plan) -> str:
-    """The table, in percent: TF-IDF, probe and ours, what is published, and the targets."""
+def markdown(lines: Sequence[Line], quick: bool = False) -> str:
+    """The table, in percent: TF-IDF, probe and ours, what is published, and the targets (not of a quick one).
+
+    Lines of other seeds than the first say so.
+    """
     head = (
         "| task | rows (training, test) | metric | TF-IDF linear | frozen probe | ours | published | target |"
     )
@@ -30,25 +29,34 @@ def markdown(lines: Sequence[Line], plan: Plan) -> str:
         metrics += [name for name in ("in_scope", "oos_recall") if line.task.oos and name not in metrics]
         for place, metric in enumerate(sorted(metrics, key=lambda one: (one != line.task.metric, one))):
             cells = [_shown(line.figures.get(contender, {}).get(metric)) for contender in CONTENDERS]
-            reached = [] if plan.quick else line.targets
+            reached = [] if quick else line.targets
             told = [_target(*one) for one in reached if one[0].metric == metric]
-            first = [f"{line.task.name}: {line.task.about}", f"{line.rows['train']:,}, {line.rows['test']:,}"]
+            seeds = "" if line.seeds == lines[0].seeds else f"; {_seeds(line)}"
+            first = [
+                f"{line.task.name}: {line.task.about}{seeds}",
+                f"{line.rows['train']:,}, {line.rows['test']:,}",
+            ]
             published = line.task.anchor if place == 0 else ""
             row = [*(first if place == 0 else ["", ""]), metric.replace("_", " "), *cells, published]
             out.append("| " + " | ".join([*row, "; ".join(told)]) + " |")
-    seeds = max((line.seeds for line in lines), default=1)
-    named = ", ".join(map(str, plan.seeds[:seeds]))
-    over = (
-        f"after ± over {seeds} seeds of training ({named})"
-        if seeds > 1
-        else f"one seed of training ({named})"
-    )
+    over = _seeds(lines[0])
+    if any(len(line.seeds) > 1 for line in lines):
+        over += "; after ± half the 95 % interval over seeds"
     note = f"Percent; in brackets 95 % intervals over test groups ({TIMES:,} bootstrap resamples); {over}."
-    if plan.quick:
+    if quick:
         note = (
             "Cut-down sets and encoder: this table shows that the way works and says nothing about figures."
         )
     return "\n".join([*out, "", note]) + "\n"
+
+
+def _seeds(line: Line) -> str:
+    named = ", ".join(map(str, line.seeds))
+    return (
+        f"{len(line.seeds)} seeds of training ({named})"
+        if line.seeds[1:]
+        else f"one seed of training ({named})"
+    )
 
 
 def _shown(figure: Figure | None) -> str:
@@ -66,19 +74,6 @@ def _target(target: Target, value: float, low: float, high: float) -> str:
         return f"≥ {100 * target.at_least:.1f}: {met}"
     interval = "" if math.isnan(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
     return f"≥ {100 * target.at_least:+.0f} over {target.over}: {100 * value:+.1f}{interval}, {met}"
-
-
-def write_table(document: Path, text: str) -> None:
-    """Put the table between its marks, or with them at the end of the document; makes the document."""
-    before = document.read_text(encoding="utf-8") if document.is_file() else "# Benchmarks\n"
-    block = f"{BEGIN}\n{text}{END}"
-    if BEGIN in before and END in before:
-        head, rest = before.split(BEGIN, 1)
-        after = head + block + rest.split(END, 1)[1]
-    else:
-        after = f"{before.rstrip()}\n\n{block}\n"
-    with atomic_write(document) as handle:
-        handle.write(after)
 
 
 def scope_picture(found: Mapping[str, Mapping[str, Any]]) -> Picture:

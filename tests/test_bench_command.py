@@ -45,11 +45,11 @@ def test_run_hands_every_word_on(monkeypatch, capsys):
 def test_table_hands_every_word_on(monkeypatch):
     seen = []
     monkeypatch.setattr("experiments.bench_table.bench_table", lambda *given: seen.append(given))
-    options = parse("table", "--quick", "--only", "clinc150", "--seeds", "1", "2", "--no-document")
+    options = parse("table", "--quick", "--only", "clinc150", "--seeds", "1", "2", "--record", "x.json")
     assert options.action is table_command
     options.action(options)
-    ((only, plan, document),) = seen
-    assert (only, document) == (["clinc150"], None)
+    ((only, plan, record),) = seen
+    assert (only, record) == (["clinc150"], Path("x.json"))
     assert (plan.quick, list(plan.seeds)) == (True, [1, 2])
     with pytest.raises(ValueError, match="seeds: expected at least one, each once"):
         table_command(parse("table", "--seeds", "1", "1"))

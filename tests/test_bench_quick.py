@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 def test_every_task_whose_set_is_here_goes_through_every_contender(tmp_path):
     folder = Path(os.environ.get("KEFU_DATASETS") or ROOT.parent / "shared" / "datasets")
-    command = [sys.executable, "-m", "kefu", "bench", "table", "--quick", "--no-document"]
+    command = [sys.executable, "-m", "kefu", "bench", "table", "--quick"]
     done = subprocess.run(
         [*command, "--folder", str(tmp_path)],
         cwd=ROOT,

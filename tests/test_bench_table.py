@@ -11,9 +11,9 @@ import pytest
 
 from data.sources.rows import rows_of
 from experiments.bench_cells import CONTENDERS, Plan, cell_answers, measure_cell
-from experiments.bench_lines import lines_of
+from experiments.bench_lines import lines_from, lines_of, plain_lines
 from experiments.bench_oos import SCORE, SCORES, choose_threshold, in_scope_scores, scope_curve
-from experiments.bench_page import BEGIN, END, markdown, write_table
+from experiments.bench_page import markdown
 from experiments.bench_run import Part
 from experiments.bench_table import PICTURE, bench_table
 from experiments.bench_tasks import TASKS, cut, embedded_task, task_parts
@@ -62,13 +62,14 @@ def sets(tmp_path, monkeypatch):
 
 
 def test_a_quick_table_is_measured_kept_and_goes_on(plan, sets, monkeypatch, capsys, tmp_path):
-    document = tmp_path / "benchmarks.md"
-    lines = bench_table(("banking77", "clinc150"), plan, document)
+    record, picture = tmp_path / "tasks.json", tmp_path / "curves.png"
+    lines = bench_table(("banking77", "clinc150"), plan, record, picture)
     said = capsys.readouterr()
     assert next(line.task.name for line in lines) == "clinc150"
     assert "banking77: left out" in said.out + said.err
     assert "says nothing about figures" in said.out
-    assert not document.exists()
+    assert not record.exists()
+    assert not picture.exists()
     figures = lines[0].figures
     assert set(figures) == set(CONTENDERS)
     assert figures["tfidf"]["accuracy"].value > 0.8
@@ -76,7 +77,7 @@ def test_a_quick_table_is_measured_kept_and_goes_on(plan, sets, monkeypatch, cap
     assert set(cell["oos"]) == set(SCORES)
     assert figures["shared"]["oos_recall"].value == cell["oos"][SCORE]["oos_recall"]
     assert "apple" not in json.dumps(cell)
-    assert (plan.folder / "quick" / PICTURE).read_bytes().startswith(b"\x89PNG")
+    assert (plan.folder / "quick" / PICTURE.name).read_bytes().startswith(b"\x89PNG")
     table = json.loads((plan.folder / "quick" / "table.json").read_text())
     assert [row["task"] for row in table] == ["clinc150"]
     monkeypatch.setattr("experiments.bench_cells.learn", lambda *_: pytest.fail("measured again"))
@@ -125,35 +126,40 @@ def test_gains_are_paired_over_folds_and_seeds():
         for name, good_one in (("jddc-intents", True), ("jddc-intents-alone", False))
     }
     line = lines_of(cells)[0]
-    assert (line.seeds, line.rows["test"]) == (2, 80)
+    assert (line.seeds, line.rows["test"]) == ((1, 2), 80)
     assert line.figures["shared"]["accuracy"].value == pytest.approx(0.9)
     assert line.figures["shared"]["accuracy"].half == pytest.approx(0)
     (_, over_tfidf, low, high), (_, over_alone, _, _) = line.targets
     assert over_tfidf == pytest.approx(0.4) == over_alone
     assert 0.2 < low < 0.4 < high < 0.6
-    text = markdown([line], Plan(seeds=(1, 2)))
+    text = markdown([line])
     assert "≥ +11 over tfidf: +40.0" in text
     assert "met" in text
     assert "| – |" in text  # no probe was measured
     assert all(len(row) < 600 for row in text.splitlines())
 
 
-def test_lines_of_earlier_tables_stay_when_they_are_whole(tmp_path):
-    from data.files import write_json
-    from experiments.bench_cells import kept_cells
-
-    plan = Plan(folder=tmp_path, seeds=(1, 2))
-    for contender in CONTENDERS[:-1]:
-        one = cell("cped", contender, 1, "test", [0] * 40)
-        write_json(plan.place / "cped" / f"{contender}.json", one)
-    assert kept_cells(TASKS["cped"], plan) == []
-    for seed in (1, 2, 3):
-        ours = cell("cped", CONTENDERS[-1], seed, "test", [0] * 40)
-        write_json(plan.place / "cped" / f"ours-{seed}.json", ours)
-    kept = kept_cells(TASKS["cped"], plan)
-    assert [(one["contender"], one["seed"]) for one in kept] == [
-        *((name, 1) for name in CONTENDERS), (CONTENDERS[-1], 2),
-    ]  # fmt: skip
+def test_a_record_keeps_the_lines_of_other_tasks(plan, sets, monkeypatch, tmp_path, capsys):
+    record, picture = tmp_path / "tasks.json", tmp_path / "curves.png"
+    small = Plan(
+        plan.folder, params=plan.params, base=plan.base, progress=False, checkpoints=plan.checkpoints
+    )
+    alone = lines_of({"jddc-intents-alone": [cell("jddc-intents-alone", "shared", 1, "fold-1", (0, 1) * 20)]})
+    gone = {**plain_lines(alone)[0], "task": "no-more"}
+    record.write_text(json.dumps([*plain_lines(alone), gone]), encoding="utf-8")
+    bench_table(["clinc150"], small, record, picture)
+    kept = json.loads(record.read_text(encoding="utf-8"))
+    assert [line["task"] for line in kept] == ["clinc150", "jddc-intents-alone"]
+    assert kept[1] == plain_lines(alone)[0]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    text = capsys.readouterr().out
+    assert "| 100.0 [100.0, 100.0] |" in text
+    assert "| jddc-intents-alone: the same without the turns before; one seed of training (1) |" in text
+    assert markdown(lines_from(kept)) == text.removesuffix("\n")
+    measured = {"jddc-intents": [cell("jddc-intents", "shared", 1, "fold-1", [0] * 40)]}
+    ((target, gain, low, _),) = lines_of(measured, lines_from(kept))[0].targets
+    assert (target.over, gain) == ("jddc-intents-alone", pytest.approx(-0.5))
+    assert math.isnan(low)
 
 
 def test_answers_of_folds_with_different_labels_are_one():
@@ -190,17 +196,6 @@ def test_every_score_falls_outside():
         assert near[name].mean() > away[name].max(), name
     constant = in_scope_scores(np.eye(2)[target], np.ones((100, 1)), np.ones((100, 1)), target)
     assert np.isfinite(constant["mahalanobis"]).all()
-
-
-def test_the_table_stands_between_its_marks(tmp_path):
-    document = tmp_path / "docs" / "benchmarks.md"
-    write_table(document, "| one |\n")
-    write_table(document, "| two |\n")
-    text = document.read_text(encoding="utf-8")
-    assert text == f"# Benchmarks\n\n{BEGIN}\n| two |\n{END}\n"
-    document.write_text(f"# Own\n\n{BEGIN}\nold\n{END}\n\nafter\n", encoding="utf-8")
-    write_table(document, "new\n")
-    assert document.read_text(encoding="utf-8") == f"# Own\n\n{BEGIN}\nnew\n{END}\n\nafter\n"
 
 
 def test_targets_and_cut_parts_are_sound():

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from training.backbone import load_backbone
@@ -158,6 +159,32 @@ def test_a_killed_training_resumes(tmp_path, snapshot, taxonomy, tiny_bert):
     answer = json.loads(done.stdout.strip().splitlines()[-1])
     assert answer == {"resumed": True, "epochs": 4}
     assert not list((tmp_path / "checkpoints").rglob("*.ckpt"))
+
+
+def test_a_run_that_stopped_improving_resumes_after_its_last_epoch(tiny_config, snapshot, tmp_path):
+    """With rates of next to nothing no epoch is better than the first."""
+    settings = dataclasses.replace(tiny_config.train, epochs=4, patience=9, encoder_lr=1e-12, head_lr=1e-12)
+    config = dataclasses.replace(tiny_config, train=settings)
+    begun: list[int] = []
+
+    class Stopped(pl.Callback):
+        def on_train_epoch_start(self, trainer, module):
+            begun.append(trainer.current_epoch)
+            if begun == [0, 1, 2]:
+                raise ConnectionError("the machine is gone")
+
+    with pytest.raises(ConnectionError):
+        train(config, snapshot, tmp_path, callbacks=[Stopped()], progress=False)
+    folder = tmp_path / config.fingerprint(snapshot.id)
+    assert {
+        name: torch.load(folder / name, weights_only=False)["epoch"] for name in ("best.ckpt", "last.ckpt")
+    } == {
+        "best.ckpt": 0,
+        "last.ckpt": 1,
+    }
+    result = train(config, snapshot, tmp_path, callbacks=[Stopped()], progress=False)
+    assert begun == [0, 1, 2, 2, 3]
+    assert (result.resumed, result.epochs) == (True, 4)
 
 
 def test_the_exported_network_answers_as_the_trained_one(exported, fitted, snapshot):

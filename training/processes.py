@@ -66,13 +66,13 @@ def _from_all(own: Tensor, device: torch.device) -> Tensor:
     return torch.cat([part[: int(one)].cpu() for part, one in zip(parts, lengths, strict=True)])
 
 
-def fitted_state(best: dict[str, Any], last: Path) -> tuple[float, int]:
+def fitted_state(last: Path) -> tuple[float, int]:
     """Best score and epochs done, which the processes leave in their checkpoints alone.
 
     Args:
-        best: the loaded checkpoint of the best epoch.
-        last: the file of the last epoch's.
+        last: the checkpoint of the last epoch.
     """
-    (saver,) = (state for name, state in best["callbacks"].items() if name.startswith("ModelCheckpoint"))
     ended = torch.load(last, map_location="cpu", weights_only=False)
-    return float(saver["best_model_score"]), int(ended["epoch"]) + 1
+    savers = [state for name, state in ended["callbacks"].items() if name.startswith("ModelCheckpoint")]
+    (best,) = (state["best_model_score"] for state in savers if state["monitor"] is not None)
+    return float(best), int(ended["epoch"]) + 1

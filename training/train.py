@@ -49,6 +49,7 @@ class TrainResult:
     metrics: dict[str, float]
     """Validation metrics of the best epoch."""
     epochs: int
+    """Done in all, those after the best one and those before a resumption included."""
     resumed: bool
 
 
@@ -136,10 +137,10 @@ def train(
         filename="best",
         monitor="val/macro_f1",
         mode="max",
-        save_last=True,
-        save_weights_only=False,
         enable_version_counter=False,
     )
+    # Lightning's own `save_last` writes in epochs alone that were better than all before.
+    latest = ModelCheckpoint(dirpath=folder, filename=last.stem, enable_version_counter=False)
     stopper = EarlyStopping("val/macro_f1", mode="max", patience=settings.patience)
     bar = [TQDMProgressBar(refresh_rate=10)] if progress else []
     trainer = pl.Trainer(
@@ -147,7 +148,7 @@ def train(
         accelerator=settings.accelerator,
         **trainer_settings(settings.devices),
         precision=pick_precision(settings.precision, settings.accelerator),
-        callbacks=[saver, stopper, *averaging(config.recipe, steps), *bar, *callbacks],
+        callbacks=[saver, latest, stopper, *averaging(config.recipe, steps), *bar, *callbacks],
         logger=logger or False,
         enable_model_summary=False,
         enable_progress_bar=progress,
@@ -168,7 +169,7 @@ def train(
     module.load_state_dict(best["state_dict"])
     score, epochs = float(saver.best_model_score or 0.0), int(trainer.current_epoch)
     if settings.devices > 1:
-        score, epochs = fitted_state(best, last)
+        score, epochs = fitted_state(last)
     metrics = {"val/macro_f1": score}
     shutil.rmtree(folder, ignore_errors=True)
     return TrainResult(

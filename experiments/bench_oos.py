@@ -8,16 +8,17 @@ see (`experiments.oos_choice`), not by out-of-scope rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from data.example import Example
 from experiments.bench_learn import Learnt
+from training.linear_heads import embeddings
 
-__all__ = ["SCORE", "SCORES", "choose_threshold", "embed", "in_scope_scores", "measure_oos", "scope_curve"]
+__all__ = ["SCORE", "SCORES", "choose_threshold", "in_scope_scores", "measure_oos", "scope_curve"]
 
 SCORES = ("probability", "max_logit", "energy", "mahalanobis", "neighbour", "combined")
 SCORE = "energy"
@@ -47,7 +48,7 @@ def measure_oos(
     sides = {"val": val, "test": test, "oos": oos}
     logits = {name: learnt.raw_logits(rows) for name, rows in sides.items()}
     temperature = learnt.calibration.tasks["category"].temperature
-    vectors = {name: embed(learnt, rows) for name, rows in {"train": train, **sides}.items()}
+    vectors = {name: _vectors(learnt, rows) for name, rows in {"train": train, **sides}.items()}
     target = np.array([number[row.category] for row in train])
     scores = {
         name: in_scope_scores(logits[name] / temperature, vectors[name], vectors["train"], target)
@@ -153,22 +154,8 @@ def _auroc(inside: Floats, outside: Floats) -> float:
     return float(roc_auc_score(truth, np.concatenate([inside, outside])))
 
 
-def embed(learnt: Learnt, rows: Sequence[Example]) -> NDArray[np.float64]:
-    """What the heads read of each row [rows, dims]."""
-    result = learnt.result
-    network = result.network.eval()
-    messages = [(row.text, row.context) for row in rows]
-    encoded = result.encoder.encode(messages)
-    order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
-    parts: list[NDArray[Any]] = []
-    for start in range(0, len(order), _BATCH):
-        chosen = order[start : start + _BATCH]
-        inputs = result.encoder.pad([encoded[row] for row in chosen]).inputs()
-        if network.ngram_rows is not None and result.ngrams:
-            inputs |= result.ngrams.batch([messages[row] for row in chosen])
-        with torch.inference_mode():
-            tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
-            parts.append(network.with_embedding(**tensors)[-1].numpy())
-    found = np.zeros((len(order), parts[0].shape[1]))
-    found[order] = np.concatenate(parts)
-    return found
+def _vectors(learnt: Learnt, rows: Sequence[Example]) -> Floats:
+    config = learnt.result.config
+    # Distances to means cancel what bfloat16 keeps.
+    exact = replace(config, train=replace(config.train, precision="32"))
+    return embeddings(learnt.result.network, learnt.result.encoder, rows, exact).astype(np.float64)

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from data.encoding import InputEncoder, InputLimits
+from data.encoding import InputLimits
 from data.example import Example
 from data.text import normalise
 
@@ -22,7 +21,6 @@ __all__ = ["CACHE", "embed"]
 Floats = NDArray[np.floating[Any]]
 CACHE = Path(".kefu/embeddings-builtin.npz")
 LIMITS = InputLimits(context_turns=8, turn_tokens=24)
-BATCH = 64
 
 
 def embed(examples: Sequence[Example], cache: Path | None = CACHE, progress: bool = False) -> Floats:
@@ -69,30 +67,10 @@ def _write_cache(path: Path, kept: dict[str, NDArray[np.float16]]) -> None:
 
 
 def _encode(examples: Sequence[Example], progress: bool) -> NDArray[np.float32]:
-    import torch
+    from training.config import TrainConfig, TrainingConfig
+    from training.linear_heads import embeddings
+    from training.train import build_network, training_texts
 
-    from training.backbone import BUILTIN, load_backbone
-    from training.precision import pick_precision
-
-    texts = [normalise(text) for row in examples for text in (row.text, *(turn.text for turn in row.context))]
-    backbone = load_backbone(BUILTIN, texts)
-    reader = InputEncoder(backbone.tokenizer, LIMITS, backbone.begin, backbone.end, backbone.pad)
-    encoded = reader.encode([(row.text, row.context) for row in examples])
-    order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
-    vectors = np.zeros((len(encoded), backbone.encoder.config.hidden_size), np.float32)
-    half = pick_precision("auto", "cpu") == "bf16-mixed"
-    encoder = backbone.encoder.eval()
-    bar = tqdm(total=len(order), unit="message", desc="reading", disable=not progress)
-    with bar, torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
-            batch = {
-                name: torch.from_numpy(value)
-                for name, value in reader.pad([encoded[r] for r in rows]).inputs().items()
-            }
-            message = (batch["attention_mask"] * (1 - batch["token_type_ids"])).unsqueeze(-1).float()
-            batch["token_type_ids"] = batch["token_type_ids"].clamp(max=encoder.config.type_vocab_size - 1)
-            hidden = encoder(**batch).last_hidden_state.float()
-            vectors[rows] = ((hidden * message).sum(1) / message.sum(1).clamp(min=1.0)).numpy()
-            bar.update(len(rows))
-    return vectors
+    config = TrainingConfig(("category",), input=LIMITS, train=TrainConfig(accelerator="cpu"))
+    network, encoder = build_network(config, training_texts(examples), {})
+    return embeddings(network, encoder, examples, config, progress)

@@ -79,7 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--record", type=Path, help="keep the figures in this JSON file")
     given = parser.parse_args(arguments)
-    parts = read_public(given.data)
+    try:
+        parts = read_public(given.data)
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    if missing := {"train", "val"} - parts.keys():
+        parser.error(f"--data {given.data}: has no part {', '.join(sorted(missing))}; clinc150 has both")
     runs = [measure_scores(parts["train"], parts["val"], seed, given.epochs) for seed in range(given.draws)]
     means = {
         name: {key: round(fmean(run["scores"][name][key] for run in runs), 5) for key in one}

@@ -138,9 +138,7 @@ class Desk:
         reading = Reading(text, category="ship_time", category_score=1.0, categories=categories)
         silent.recommend(RecommendRequest(text=text), reading)
         self.graph.ask(GraphRequest(text=text))
-        if self.has_knowledge:
-            self.knowledge.index()
-        self._check()
+        self._check()  # reads the knowledge base as well
 
     def _reranker(self, width: int) -> Reranker | None:
         folder = self.shelves.settings.reranker
@@ -174,6 +172,13 @@ class Desk:
         """
         if not self.has_knowledge:
             raise NotHereError("the knowledge base is empty; fill it with: kefu knowledge import FOLDER")
+
+    def _knowledge_problem(self) -> str:
+        try:
+            self.knowledge.index()
+        except KnowledgeStoreError as error:
+            return str(error)
+        return ""
 
     def inspect(self, request: InspectRequest, emotions: dict[str, Emotions]) -> Inspection:
         """Judge a conversation.
@@ -222,22 +227,24 @@ class Desk:
         """Answers are held against what the knowledge says today; read anew when it or the day changes."""
         try:
             state = (self.knowledge.store.generation(), today())
+            if state != self._facts[0]:
+                texts = self.knowledge.standing_texts()
+                self._facts = (state, PassageCheck(texts) if texts else None)
         except KnowledgeStoreError as error:  # inspection goes on without what it cannot read
             _log.warning(json.dumps({"event": "no_knowledge", "reason": str(error)}, ensure_ascii=False))
             return None
-        if state != self._facts[0]:
-            texts = self.knowledge.standing_texts()
-            self._facts = (state, PassageCheck(texts) if texts else None)
         return self._facts[1]
 
     def info(self) -> dict[str, Any]:
-        """What the rooms hold."""
+        """What the rooms hold, and why one that should is empty."""
+        problem = self._knowledge_problem()
         return {
             "scripts": len(self.recommender.index.scripts),
             "library": self.recommender.index.version,
             "reranker": self.recommender.reranker.version if self.recommender.reranker else None,
             "reranker_problem": self.reranker_problem or None,
-            "knowledge": self.has_knowledge,
+            "knowledge": not problem and self.has_knowledge,
+            "knowledge_problem": problem or None,
             "graph": self.graph.version,
             "standards": self.shelves.standards.version,
             "routing": self.triage.rules.version,

@@ -53,3 +53,18 @@ def test_every_score_is_measured_over_draws(tiny_config, tmp_path, monkeypatch, 
         both = [run["scores"][name]["auroc"] for run in found["runs"]]
         assert one["auroc"] == pytest.approx(sum(both) / 2, abs=1e-5)
     assert "| `energy` |" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_is_said_without_a_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KEFU_DATASETS", str(tmp_path))
+    for words, told in (
+        (["--data", "clinc"], "'clinc' is unknown; known: banking77"),
+        (["--data", "clinc150"], "is missing; clinc150 needs"),
+    ):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert told in capsys.readouterr().err
+    monkeypatch.setattr(oos_choice, "read_public", lambda name: {"train": rows(6, "train"), "test": ()})
+    with pytest.raises(SystemExit):
+        main(["--data", "banking77"])
+    assert "--data banking77: has no part val" in capsys.readouterr().err

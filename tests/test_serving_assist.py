@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -217,6 +218,39 @@ def test_without_knowledge_the_service_says_how_to_get_it(home):
     (part,) = [part for part in answer["parts"] if part["part"] == "knowledge"]
     assert part["state"] == "off"
     assert answer["scripts"]["replies"]
+
+
+@pytest.mark.parametrize("first_page", [True, False])
+def test_a_damaged_knowledge_file_takes_nothing_but_the_knowledge(predictor, tmp_path, first_page):
+    """Damaged from its first page on, or where only the passages lie: at the start and while it serves."""
+    from assist.inspection.schema import InspectRequest, InspectTurn
+    from assist.knowledge.file import KnowledgeStoreError
+    from assist.knowledge.intake import knowledge_import
+    from assist.knowledge.schema import KnowledgeSearchRequest
+    from serving.desk import Desk, DeskSettings, Shelves
+
+    file = tmp_path / "knowledge.sqlite"
+    knowledge_import(path=file)
+    shelves = Shelves(DeskSettings(vectors=tmp_path, knowledge=file, replies=tmp_path / "replies"))
+    serving = Desk(shelves, predictor)
+    assert serving.info()["knowledge"] is True
+    assert serving.info()["knowledge_problem"] is None
+    whole = file.read_bytes()
+    file.write_bytes(b"x" * len(whole) if first_page else whole[:8192] + b"x" * (len(whole) - 8192))
+    turns = [
+        InspectTurn(role="customer", text="保温杯能装多少水"),
+        InspectTurn(role="agent", text="亲，500毫升"),
+    ]
+    mood = {"neutral": 1.0}
+    for desk in (serving, Desk(shelves, predictor)):
+        found = desk.inspect(InspectRequest(turns=turns), dict.fromkeys((one.text for one in turns), mood))
+        assert found.score is not None
+    told = Desk(shelves, predictor).info()
+    assert told["knowledge"] is False
+    assert str(file) in told["knowledge_problem"]
+    assert told["scripts"] > 800
+    with pytest.raises(KnowledgeStoreError, match=re.escape(str(file))):
+        Desk(shelves, predictor).knowledge.search(KnowledgeSearchRequest(question="保温杯能装多少水"))
 
 
 def test_vectors_belong_to_a_network_not_to_its_name(exported, predictor, home, tmp_path):

@@ -37,25 +37,30 @@ def embeddings(
     progress: bool = False,
 ) -> NDArray[np.float32]:
     """What the heads read of each row, float32 [rows, hidden]; of the network as it stands, which ends up
-    on the CPU and in evaluation mode."""
+    on the CPU and in evaluation mode.
+
+    Args:
+        rows: at least one.
+        config: says the precision and the device.
+    """
     on_gpu = torch.cuda.is_available() and config.train.accelerator != "cpu"
     device = "cuda" if on_gpu else "cpu"
     half = pick_precision(config.train.precision, device) == "bf16-mixed"
     encoded = encoder.encode([(row.text, row.context) for row in rows])
     order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
     network = network.eval().to(device)
-    first = next(iter(network.heads.values()))
-    assert isinstance(first, nn.Linear)
-    found = np.zeros((len(encoded), first.in_features), np.float32)
+    parts: list[NDArray[np.float32]] = []
     bar = tqdm(total=len(order), unit="message", desc="embeddings", disable=not progress)
     with bar, torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=half):
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
             inputs = encoder.pad([encoded[row] for row in chosen]).inputs()
             tensors = {name: torch.from_numpy(value).to(device) for name, value in inputs.items()}
-            found[chosen] = network.with_embedding(**tensors)[-1].cpu().numpy()
+            parts.append(network.embed(**tensors).float().cpu().numpy())
             bar.update(len(chosen))
     network.cpu()
+    found = np.zeros((len(order), parts[0].shape[1]), np.float32)
+    found[order] = np.concatenate(parts)
     return found
 
 

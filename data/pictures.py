@@ -1,13 +1,16 @@
 """Pictures as values: made without a window, shown by a notebook, written to a file.
 
 Chinese words need a font that has them. Where one is installed labels carry both names ("物流查询
-logistics_query"), elsewhere the keys alone: no picture has empty boxes in it.
+logistics_query"), elsewhere the keys alone. Labels of a user's own table have no key: where they cannot be
+drawn the picture has boxes in their place, and a warning says how to mend it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
@@ -31,6 +34,11 @@ _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "font.size": 9,
 }
+_BOXES = (
+    "no installed font has some characters of this picture's labels, which are drawn as boxes: install one "
+    "(apt-get install fonts-noto-cjk) or name one in KEFU_FONT"
+)
+_log = logging.getLogger(__name__)
 EMOTION_COLOURS = {
     "positive": "#4caf50", "neutral": "#b0bec5", "anxious": "#ffb300", "dissatisfied": "#ef6c00",
     "disappointed": "#5c6bc0", "angry": "#c62828",
@@ -94,5 +102,12 @@ def draw(paint: Callable[[Any], None], width: float = 9.0, height: float = 3.6) 
         figure = Figure(figsize=(width, height), layout="constrained", dpi=100)
         paint(figure)
         target = BytesIO()
-        figure.savefig(target, format="png")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            figure.savefig(target, format="png")
+    if any("missing from font" in str(one.message) for one in caught):
+        _log.warning(_BOXES)
+    for one in caught:
+        if "missing from font" not in str(one.message):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     return Picture(target.getvalue())

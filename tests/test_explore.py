@@ -226,6 +226,19 @@ def test_pictures_need_no_chinese_font(font, few, taxonomy, monkeypatch):
         chinese_font.cache_clear()
 
 
+@pytest.mark.parametrize("font", ["", None])
+def test_labels_without_a_font_are_boxes_and_a_word(font, caplog, monkeypatch):
+    if font is not None:
+        monkeypatch.setenv("KEFU_FONT", font)
+    chinese_font.cache_clear()
+    try:
+        picture = draw(lambda figure: figure.subplots().set_title("退款"))
+        assert picture.png.startswith(PNG)
+        assert ("fonts-noto-cjk" in caplog.text) == (chinese_font() is None)
+    finally:
+        chinese_font.cache_clear()
+
+
 def test_a_picture_is_written_whole(tmp_path):
     path = draw(lambda figure: figure.subplots().plot([0, 1])).save(tmp_path / "deep" / "a.png")
     assert path.read_bytes().startswith(PNG)

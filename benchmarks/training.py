@@ -1,21 +1,23 @@
 """Is our training faster than the usual way? Samples a second, time to the same score, and peak memory.
 
 The other side is Hugging Face's `Trainer`: same encoder, rows, epochs, batch size, longest input, precision
-and machine, in one run, contenders by turns, medians over the rounds. Each measurement is a process.
+and machine, in one run, contenders by turns, medians over the rounds, each measurement a process. `Trainer`
+is measured at its own default learning rate and at ours (`hf_our_rate`); its time to a score is the better.
 
 What differs, and what each difference brings (`--switches` runs ours with one off, or theirs with it):
 
 - Batches of similar length (ours) against random ones; both pad a batch to its longest row.
 - The vocabulary cut to what can occur, so that the built-in encoder has a fraction of its parameters.
-- Precision: ours takes bfloat16 by itself where the processor has it. The main ratio has both in that one.
+- Precision: ours takes bfloat16 by itself where the processor has it. All ratios have both in that one, but
+  those of `--switches`, which also measures both in float32.
 - Encoding: theirs is tokenised once before the first epoch, ours whenever a row is read (it masks numbers at
   random, and keeps no copy); ours also normalises texts, which is counted as tokenising.
 - Attention by plain matrix products on a CPU, and no dropout inside the encoder (theirs: fused, and 0.1).
 - Learning rates and head: ours by layer, with mean pooling; theirs 5e-5 for all, with BERT's pooler. They
-  decide on the score, not on the speed. `hf_our_rate` has ours.
+  decide on the score, not on the speed.
 - Checkpoints: ours saves one after each epoch, theirs none. Samples a second count the steps alone: neither
   validation nor checkpoints nor what comes before the first step; time to a score counts everything from raw
-  texts on. It is read where validation first reaches the lower of the two best scores.
+  texts on. It is read where validation first reaches the lower of the two sides' best scores.
 
     python -m benchmarks.training --data banking77 --switches \\
         --output benchmarks/training.json --picture docs/training.png
@@ -57,11 +59,11 @@ def contenders(native: str, switches: bool, builtin: bool = True) -> dict[str, d
         switches: also each difference by itself.
         builtin: whether the encoder is the built-in one, whose vocabulary can be cut.
     """
-    found = {
-        f"{side}_{precision}": {"side": side, "precision": precision, "switches": []}
-        for precision in dict.fromkeys((native, "32"))
-        for side in ("ours", "hf")
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for precision in dict.fromkeys((native, "32") if switches else (native,)):
+        for side in ("ours", "hf"):
+            found[f"{side}_{precision}"] = {"side": side, "precision": precision, "switches": []}
+    found["hf_our_rate"] = {"side": "hf", "precision": native, "switches": ["our_rate"]}
     if switches:
         for side, names in (("ours", training_ours.SWITCHES), ("hf", training_hf.SWITCHES)):
             for name in names:

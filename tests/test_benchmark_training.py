@@ -111,6 +111,11 @@ def test_ratios_are_of_medians_and_times_of_the_score_that_both_reach(tmp_path):
     assert ratios["samples_per_second_vs_hf_trainer_as_written"] == 10
     assert "samples_per_second_vs_hf_trainer_32" not in ratios
     assert ratios["time_to_score_vs_hf_trainer"] == 6
+    better = figures(*report["runs"], run("hf_our_rate", 25, [(40, 0.5), (80, 0.85)]))
+    better |= summarise(better)
+    assert better["target_macro_f1"] == pytest.approx(0.85)
+    assert better["ratios"]["time_to_score_vs_hf_trainer"] == 4
+    assert better["summary"]["hf_bf16"]["seconds_to_target"] is None
     assert ratios["peak_memory_vs_hf_trainer"] == 1
     assert ratios["ours_with_random_batches"] == 0.8
     told = table(report)
@@ -167,7 +172,8 @@ def test_contenders_differ_in_one_thing():
         "hf_32",
     }
     assert all(len(one["switches"]) <= 1 for one in found.values())
-    assert list(training.contenders("32", switches=False)) == ["ours_32", "hf_32"]
+    assert list(training.contenders("bf16", switches=False)) == ["ours_bf16", "hf_bf16", "hf_our_rate"]
+    assert list(training.contenders("32", switches=False)) == ["ours_32", "hf_32", "hf_our_rate"]
     assert not any("vocabulary" in name for name in training.contenders("32", True, builtin=False))
 
 
